@@ -1,0 +1,3 @@
+"""Nodes, packs and the workflow engine of ComfyTavern."""
+
+from __future__ import annotations

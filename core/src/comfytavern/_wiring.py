@@ -1,0 +1,232 @@
+"""Edges: which slots they join, whether those fit, and in which order multi slots fill."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ._scopes import Findings, Group, Scope, Source, source_of
+from .errors import Finding, did_you_mean
+from .plan import InputKey, NodeKind, PlanNode, Target
+from .types import Converter, SlotType, can_connect, converter
+from .workflow import Edge
+
+__all__ = ("Wiring", "find_cycle")
+
+_SUB_HANDLE = re.compile(r"(.+)__(0|[1-9]\d{0,8})")
+_LAST = 1 << 60
+
+
+class _Incoming(NamedTuple):
+    """What reaches a multi slot, before the order is known."""
+
+    order: tuple[int, int, int]
+    source: Source
+    convert: Converter | None
+
+
+_Slot = tuple[int, str]
+
+
+class Wiring:
+    """Joins the nodes of a plan; reports into ``findings`` what does not fit."""
+
+    def __init__(self, nodes: list[PlanNode], findings: Findings) -> None:
+        self._nodes = nodes
+        self._findings = findings
+        self._fits: dict[tuple[SlotType, SlotType], tuple[bool, Converter | None]] = {}
+
+    def connect(self, scope: Scope) -> None:
+        """Join the nodes of one workflow by its edges."""
+        orders = {n.id: n.input_connection_orders for n in scope.workflow.nodes}
+        single: dict[_Slot, Source] = {}
+        multi: dict[_Slot, list[_Incoming]] = {}
+        for number, edge in enumerate(scope.workflow.edges):
+            if edge.target in scope.group_outputs:
+                scope.outputs.setdefault(edge.target_slot, (edge.source, edge.source_slot))
+            source, target = self._source(scope, edge), self._target(scope, edge)
+            if source is None or target is None:
+                continue
+            slot, position = _target_slot(target, edge.target_slot)
+            if not self._slot_exists(target, slot):
+                continue
+            fit, convert = self._match(source, target, slot)
+            if not fit:
+                continue
+            if _is_multi(target, slot):
+                ranks = orders[edge.target].get(slot, ())
+                incoming = _Incoming(_rank(edge, ranks, position, number), source, convert)
+                multi.setdefault((target.index, slot), []).append(incoming)
+            elif (target.index, slot) in single:
+                self._two_edges(target, slot, single[target.index, slot], source)
+            else:
+                single[target.index, slot] = source
+                self.link(source, target, slot, convert)
+        self._order(multi)
+        self._check_required(scope, single.keys() | multi.keys())
+
+    def link(
+        self, source: Source, target: PlanNode, key: InputKey, convert: Converter | None
+    ) -> None:
+        """Hand what ``source`` brings to an input of ``target``."""
+        node, is_stream = source.node, source.is_stream
+        out = node.stream_out if is_stream else node.batch_out
+        out.setdefault(source.slot, []).append(Target(target.index, key, convert))
+        target.remaining += 1
+        target.reads_streams = target.reads_streams or is_stream
+        target.predecessors.append((node.index, is_stream))
+        node.successors.append(target.index)
+
+    def order(self, source: PlanNode, target: PlanNode) -> None:
+        """Let ``target`` wait for ``source`` although nothing flows between them."""
+        source.unordered.append(target.index)
+        source.successors.append(target.index)
+        target.predecessors.append((source.index, False))
+        target.remaining += 1
+
+    def _source(self, scope: Scope, edge: Edge) -> Source | None:
+        if edge.source not in scope.nodes:
+            self._missing_end(scope, edge.source, "from")
+            return None
+        found = source_of(scope, edge.source, edge.source_slot)
+        if found is None:
+            node_id, slots = scope.prefix + edge.source, scope.output_names(edge.source)
+            hint = did_you_mean(edge.source_slot, slots) or f"; outputs: {_listed(slots)}"
+            message = f"node {node_id!r} has no output {edge.source_slot!r}{hint}"
+            self._findings.problem("unknown_slot", message, node_id, edge.source_slot)
+        return found
+
+    def _target(self, scope: Scope, edge: Edge) -> PlanNode | None:
+        if edge.target not in scope.nodes:
+            self._missing_end(scope, edge.target, "to")
+        return scope.entry_of(edge.target)
+
+    def _missing_end(self, scope: Scope, node_id: str, preposition: str) -> None:
+        if node_id in scope.placed_ids:
+            return  # the node is there; what is wrong with it has been reported
+        full = scope.prefix + node_id
+        message = f"an edge leads {preposition} node {full!r}, which does not exist"
+        hint = did_you_mean(node_id, scope.nodes)
+        self._findings.problem("unknown_node", message + hint, full)
+
+    def _slot_exists(self, target: PlanNode, slot: str) -> bool:
+        if slot in target.input_types or (target.dynamic and target.kind is not NodeKind.ENTRY):
+            return True
+        hint = did_you_mean(slot, target.input_types)
+        message = f"node {target.id!r} has no input {slot!r}"
+        message += hint or f"; inputs: {_listed(target.input_types)}"
+        self._findings.problem("unknown_slot", message, target.id, slot)
+        return False
+
+    def _match(self, source: Source, target: PlanNode, slot: str) -> tuple[bool, Converter | None]:
+        target_type = target.input_types.get(slot)
+        if source.type is None or target_type is None:
+            return True, None
+        key = (source.type, target_type)
+        known = self._fits.get(key)
+        if known is None:
+            known = self._fits[key] = (can_connect(*key), converter(*key))
+        if not known[0]:
+            self._mismatch(source, source.type, target, slot, target_type)
+        return known
+
+    def _mismatch(
+        self, source: Source, given: SlotType, target: PlanNode, slot: str, wanted: SlotType
+    ) -> None:
+        if given.is_stream != wanted.is_stream:
+            reason = "a stream connects only to a stream"
+            reason += "; put a Collect node between them" if given.is_stream else ""
+        else:
+            others = [n for n, t in target.input_types.items() if can_connect(given, t)]
+            fitting = f"; inputs of {target.id!r} that fit: {', '.join(others)}" if others else ""
+            reason = f"no conversion{fitting}"
+        message = (
+            f"cannot connect {source.node.slot_label(source.slot)!r} ({given})"
+            f" to {target.slot_label(slot)!r} ({wanted}): {reason}"
+        )
+        self._findings.problem("slot_mismatch", message, target.id, slot)
+
+    def _two_edges(self, target: PlanNode, slot: str, first: Source, second: Source) -> None:
+        ends = (source.node.slot_label(source.slot) for source in (first, second))
+        message = f"two edges lead into {target.slot_label(slot)!r}, which takes one"
+        message += "; remove the one from {!r} or from {!r}".format(*ends)
+        self._findings.problem("two_edges", message, target.id, slot)
+
+    def _order(self, multi: Mapping[_Slot, list[_Incoming]]) -> None:
+        for (index, slot), incoming in multi.items():
+            target = self._nodes[index]
+            target.multi = {**target.multi, slot: len(incoming)}
+            for position, one in enumerate(sorted(incoming, key=lambda item: item.order)):
+                self.link(one.source, target, (slot, position), one.convert)
+
+    def _check_required(self, scope: Scope, fed: Iterable[_Slot]) -> None:
+        connected = set(fed)
+        for placed in scope.nodes.values():
+            node = placed.entry if isinstance(placed, Group) else placed
+            if not node.required or node.kind is NodeKind.BYPASSED:
+                continue
+            for slot in node.required:
+                if (node.index, slot) in connected or slot in node.static:
+                    continue
+                if self._findings.reported(node.id, slot):
+                    continue  # its edge or its value is the problem
+                message = f"node {node.id!r} needs a value for input {slot!r}"
+                message += f" ({node.input_types.get(slot)}); connect it or set it"
+                self._findings.problem("missing_input", message, node.id, slot)
+
+
+def _target_slot(target: PlanNode, handle: str) -> tuple[str, int]:
+    if handle not in target.input_types:
+        match = _SUB_HANDLE.fullmatch(handle)
+        if match and match[1] in target.input_types:
+            return match[1], int(match[2])
+    return handle, _LAST
+
+
+def _is_multi(target: PlanNode, slot: str) -> bool:
+    return slot in target.shape.multi
+
+
+def _rank(edge: Edge, ranks: Sequence[str], position: int, number: int) -> tuple[int, int, int]:
+    if edge.id is not None and edge.id in ranks:
+        return 0, ranks.index(edge.id), 0
+    return 1, position, number
+
+
+def _listed(slots: Iterable[str]) -> str:
+    return ", ".join(slots) or "none"
+
+
+def find_cycle(nodes: Sequence[PlanNode]) -> Finding | None:
+    """Return the cycle that keeps nodes from ever starting, or None."""
+    waits_for: list[list[int]] = [[] for _ in nodes]
+    waiting = [0] * len(nodes)
+    for node in nodes:
+        for index in node.successors:
+            waits_for[index].append(node.index)
+            waiting[index] += 1
+        for index in node.members:
+            waits_for[node.index].append(index)
+            waiting[node.index] += 1
+    exits = {index: node.index for node in nodes for index in node.members}
+    ready = [node.index for node in nodes if not waiting[node.index]]
+    while ready:
+        index = ready.pop()
+        waiting[index] = -1
+        following = nodes[index].successors
+        for after in (*following, exits[index]) if index in exits else following:
+            waiting[after] -= 1
+            if waiting[after] == 0:
+                ready.append(after)
+    stuck = next((node.index for node in nodes if waiting[node.index] > 0), None)
+    if stuck is None:
+        return None
+    trail: list[int] = []
+    while stuck not in trail:
+        trail.append(stuck)
+        stuck = next(index for index in waits_for[stuck] if waiting[index] > 0)
+    names = [nodes[index].id for index in reversed(trail[trail.index(stuck) :])]
+    shown = " -> ".join([names[-1], *names])
+    message = f"the workflow has a cycle: {shown}; remove one of these edges"
+    return Finding("cycle", message, names[-1])

@@ -1,0 +1,63 @@
+"""The seam between a host's scheduler and what executes runs.
+
+A runner is told to run a *spec*, plain data, and answers with batches of events that
+end in exactly one final ``EXECUTION_STATUS_UPDATE``. It assigns no ``seq``, stores
+nothing and knows no clients: the host does that once, for every runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+__all__ = ("Envelope", "RunSpec", "Runner", "RunnerFactory")
+
+# {"type": ..., "payload": {...}, "ts": ...}; JSON values only, plus "seq" once the host has it
+Envelope = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """Everything that a runner needs to know of one run; JSON values only.
+
+    ``workflows`` embeds the workflows that groups refer to, by id. ``packs_digest``
+    names the set of packs the run was validated against; empty means any.
+    ``admitted`` lists files outside the resource roots that the operator allowed.
+    """
+
+    run_id: str
+    workflow: Mapping[str, Any]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    workflows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    user_id: str | None = None
+    packs_digest: str = ""
+    admitted: tuple[str, ...] = ()
+
+
+class Runner(Protocol):
+    """Executes runs; chosen by the operator with ``runner: NAME``."""
+
+    async def start(self) -> None:
+        """Get ready. Called once, before the first run."""
+        ...
+
+    def run(self, spec: RunSpec) -> AsyncIterator[list[Envelope]]:
+        """Execute one run and yield its events in batches, in order.
+
+        The last event of the last batch is the only one with a final status. Closing
+        the iterator early interrupts the run.
+        """
+        ...
+
+    async def cancel(self, run_id: str) -> None:
+        """Interrupt a run. An unknown id is no error; calling twice changes nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Stop what still runs and let go of everything."""
+        ...
+
+
+# Called with the host that the runner belongs to (``comfytavern.host.PackHost``).
+RunnerFactory = Callable[[Any], Runner]
