@@ -6,14 +6,40 @@ that compiling a large workflow does not look at a definition ten thousand times
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 from .definitions import Execute, InputDefinition, NodeDefinition, OutputDefinition
 from .types import ABSENT, SlotType
 
-__all__ = ("NodeSource", "RegisteredLike", "Shape", "make_shape")
+__all__ = ("CallKind", "NodeSource", "RegisteredLike", "Shape", "call_kind", "make_shape")
+
+
+class CallKind(IntEnum):
+    """How ``execute`` is called."""
+
+    REFERENCE = 0  # a text; what it names is known once it is imported
+    COROUTINE = 1
+    GENERATOR = 2
+    THREAD = 3
+
+
+def call_kind(execute: Execute | str | None) -> CallKind:
+    """Return how a node's code is called."""
+    if execute is None or isinstance(execute, str):
+        return CallKind.REFERENCE
+    # What @node makes is a plain function around the author's; unwrap to see that one.
+    inner = inspect.unwrap(execute)
+    inner = inner if inspect.isroutine(inner) or inspect.isclass(inner) else inner.__call__  # type: ignore[operator]  # callables have it
+    if inspect.isasyncgenfunction(inner):
+        return CallKind.GENERATOR
+    if inspect.iscoroutinefunction(execute):
+        return CallKind.COROUTINE
+    called = getattr(execute, "__call__", execute)  # noqa: B004 - an object with an async __call__
+    return CallKind.COROUTINE if inspect.iscoroutinefunction(called) else CallKind.THREAD
 
 
 class RegisteredLike(Protocol):
@@ -37,7 +63,7 @@ class NodeSource(Protocol):
         ...
 
     def explain_missing(self, full_type: str) -> str:
-        """Return why a type is unknown, and what to do."""
+        """Return why a type is unknown and what to do, as one clause; may be empty."""
         ...
 
 
@@ -59,6 +85,7 @@ class Shape:
     stream_outputs: tuple[str, ...]
     reads_streams: bool
     execute: Execute | str | None
+    call_kind: CallKind
 
     @property
     def definition(self) -> NodeDefinition:
@@ -93,6 +120,7 @@ def make_shape(registered: RegisteredLike, mode: str | None) -> Shape:
         stream_outputs=tuple(name for name, slot in outputs.items() if slot.is_stream),
         reads_streams=any(slot.is_stream for slot in inputs.values()),
         execute=execute,
+        call_kind=call_kind(execute),
     )
 
 

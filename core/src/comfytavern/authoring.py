@@ -283,15 +283,14 @@ def _adapter(target: Callable[..., Any], read: _Signature) -> Callable[..., Any]
 
 
 def _streaming_adapter(target: Callable[..., Any], read: _Signature) -> Callable[..., Any]:
+    # Returns the generator itself: one more generator around it would cost every chunk.
     @functools.wraps(target)
-    async def stream(
+    def stream(
         inputs: Mapping[str, object], context: NodeContext
-    ) -> AsyncGenerator[Chunk | Outputs, None]:
-        generator = target(**read.arguments(inputs, context))
-        try:
-            async for item in generator:
-                yield Chunk("text_chunk", item) if isinstance(item, str) else item
-        finally:
-            await generator.aclose()
+    ) -> AsyncGenerator[str | Chunk | Outputs, None]:
+        generator: AsyncGenerator[str | Chunk | Outputs, None] = target(
+            **read.arguments(inputs, context)
+        )
+        return generator
 
     return stream

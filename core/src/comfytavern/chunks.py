@@ -67,7 +67,7 @@ class Stream(Protocol):
     async def receive(self) -> Chunk:
         """Return the next chunk.
 
-        :raises StopAsyncIteration: the stream has ended
+        :raises anyio.EndOfStream: the stream has ended
         :raises StreamBrokenError: the writer failed
         """
         ...

@@ -20,6 +20,8 @@ __all__ = ("CompileLimits", "WorkflowResolver", "compile_workflow")
 WorkflowResolver = Callable[[str], Workflow | None]
 
 REFERENCE = "referencedWorkflowId"
+# An exit starts when its members are final, however many of its edges brought something.
+NEVER = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ class _Compiler:
             self._findings.problems.append(cycle)
         if self._findings.problems:
             raise WorkflowError(self._findings.problems)
+        shown = {output.node for output in outputs}
+        for node in self._nodes:
+            streams = node.stream_out or node.shape.stream_outputs or node.dynamic
+            node.is_plain = not (streams or node.unordered or node.index in shown)
         return Plan(
             nodes=tuple(self._nodes),
             roots=tuple(node.index for node in self._nodes if not node.remaining),
@@ -104,7 +110,8 @@ class _Compiler:
         registered = self._source.get(placed.full_type)
         if registered is None:
             reason = self._source.explain_missing(placed.full_type)
-            message = f"node {node_id!r} has unknown type {placed.full_type!r}{reason}"
+            message = f"node {node_id!r} has unknown type {placed.full_type!r}"
+            message += f"; {reason}" if reason else ""
             self._findings.problem("unknown_node_type", message, node_id)
             return None
         definition = registered.definition
@@ -228,7 +235,7 @@ class _Compiler:
                 self._wiring.link(source, exit_, slot, None)
                 exit_.output_types = {**exit_.output_types, slot: source.type or ANY}
         exit_.members = tuple(n.index for n in self._nodes[entry.index :] if n.group == exit_.index)
-        exit_.remaining = len(exit_.members)
+        exit_.remaining += NEVER
 
     def _referenced(
         self, placed: WorkflowNode, node_id: str, path: tuple[str, ...]

@@ -44,7 +44,6 @@ class RunFacts(Protocol):
 
     run_id: str
     user_id: str | None
-    interrupted: bool
 
     @property
     def interface_inputs(self) -> Mapping[str, object]: ...

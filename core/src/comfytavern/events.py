@@ -193,3 +193,4 @@ class BypassRequest:
     inputs: Mapping[str, object]
     input_types: Mapping[str, SlotType]
     output_types: Mapping[str, SlotType]
+    multi_inputs: frozenset[str] = frozenset()

@@ -13,13 +13,21 @@ from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from ._presets import misfit
-from ._shapes import Shape
+from ._shapes import CallKind, Shape
 from .definitions import Execute, InputDefinition, NodeDefinition
 from .errors import Finding, WorkflowError, did_you_mean
 from .types import ABSENT, Converter, SlotType, parse_text
 from .workflow import InterfaceSlot
 
-__all__ = ("InterfaceOutput", "NodeKind", "Plan", "PlanNode", "Target", "check_interface_inputs")
+__all__ = (
+    "InputKey",
+    "InterfaceOutput",
+    "NodeKind",
+    "Plan",
+    "PlanNode",
+    "Target",
+    "check_interface_inputs",
+)
 
 
 class NodeKind(IntEnum):
@@ -58,6 +66,7 @@ class PlanNode:
     config: Mapping[str, object]
     mode: str | None
     execute: Execute | str | None
+    call_kind: CallKind
     static: dict[str, object]
     input_types: Mapping[str, SlotType]
     output_types: Mapping[str, SlotType]
@@ -75,6 +84,8 @@ class PlanNode:
     predecessors: list[tuple[int, bool]] = field(default_factory=list)
     successors: list[int] = field(default_factory=list)
     unordered: list[int] = field(default_factory=list)
+    # nothing but batch values to hand on, and nobody outside the plan wants them
+    is_plain: bool = False
 
     def slot_label(self, slot: str) -> str:
         """Return how messages name one of the node's slots."""
@@ -193,6 +204,7 @@ def plan_node(index: int, node_id: str, shape: Shape, kind: NodeKind) -> PlanNod
         config=shape.config_defaults,
         mode=shape.mode,
         execute=shape.execute,
+        call_kind=shape.call_kind,
         static=shape.defaults,  # type: ignore[arg-type]  # copied before anything is changed
         input_types=shape.input_types,
         output_types=shape.output_types,

@@ -1,0 +1,237 @@
+"""The host of packs: which nodes there are, and a running engine for their workflows.
+
+```python
+host = PackHost()
+host.load()
+async with host:
+    plan = await host.compile(workflow)
+    result = await host.run(plan)
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from uuid import uuid4
+
+import anyio
+
+from ._run import Run, RunResult
+from .bypass import standard_outputs
+from .compiler import CompileLimits, WorkflowResolver, compile_workflow
+from .context import ResourceReader
+from .discovery import FoundPack
+from .engine import Engine, EngineLimits, Facilities
+from .errors import PackError, PackHookError
+from .events import BypassRequest
+from .hookspecs import EVENT_HOOKS
+from .listeners import ListenerHub
+from .packs import PackChoice, PackManager, PackRecord
+from .plan import Plan, PlanNode
+from .registry import NodeRegistry
+from .sinks import EventSink, merge_sinks
+from .workflow import Workflow, parse_workflow
+
+__all__ = ("PackHost",)
+
+# Compiling costs some ten microseconds per node; from here on that happens in a thread.
+LARGE = 200
+
+
+class PackHost:
+    """Packs, their nodes, and an engine that runs workflows of them.
+
+    ``load()`` reads the packs; that is enough to list and to compile. Running needs
+    ``async with``, which starts the engine and tells the packs.
+
+    :param choice: what the operator chose; by default every installed pack is enabled
+    :param found: the installed packs; None looks for them, empty leaves all out
+    :param resources: the door to files; without one nodes have none
+    :param secret: gives a secret by name for a URL
+    :param http_of: gives an HTTP client for a pack's nodes
+    """
+
+    def __init__(
+        self,
+        choice: PackChoice | None = None,
+        *,
+        limits: EngineLimits | None = None,
+        compile_limits: CompileLimits | None = None,
+        data_dir: Path | None = None,
+        found: Sequence[FoundPack] | None = None,
+        resources: ResourceReader | None = None,
+        secret: Callable[[str, str | None], str] | None = None,
+        http_of: Callable[[str], object] | None = None,
+    ) -> None:
+        self.packs = PackManager(choice, found=found, data_dir=data_dir)
+        self.limits = limits or EngineLimits()
+        self.compile_limits = compile_limits or CompileLimits()
+        self._resources = resources
+        self._secret = secret
+        self._http_of = http_of
+        self._stack = AsyncExitStack()
+        self._engine: Engine | None = None
+        self._hub: ListenerHub | None = None
+
+    @property
+    def registry(self) -> NodeRegistry:
+        """The node definitions of every loaded pack."""
+        return self.packs.registry
+
+    @property
+    def records(self) -> tuple[PackRecord, ...]:
+        """What became of each pack."""
+        return self.packs.records
+
+    @property
+    def engine(self) -> Engine:
+        """The running engine.
+
+        :raises RuntimeError: outside ``async with``
+        """
+        if self._engine is None:
+            raise RuntimeError("the host is not running: use 'async with host:'")
+        return self._engine
+
+    def load(self) -> None:
+        """Load every enabled pack; what fails is on its record and costs nobody else.
+
+        :raises PackError: a pack failed, and the choice is strict
+        """
+        self.packs.load()
+
+    async def __aenter__(self) -> PackHost:
+        async with AsyncExitStack() as stack:
+            listeners = {hook: self.packs.listeners(hook) for hook in EVENT_HOOKS}
+            self._hub = await stack.enter_async_context(ListenerHub(listeners))
+            self._engine = Engine(self.limits, self.facilities())
+            await stack.enter_async_context(self._engine)
+            await self.packs.started()
+            stack.push_async_callback(self._stopping)
+            self._stack = stack.pop_all()
+        return self
+
+    async def _stopping(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.packs.stopping()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+        self._engine = None
+        self._hub = None
+
+    def facilities(self, resources: ResourceReader | None = None) -> Facilities:
+        """Return what this host lends to nodes, with other resources if given."""
+        lent: dict[str, object] = {
+            "resources": resources or self._resources,
+            "secret": self._secret,
+            "http_of": self._http_of,
+        }
+        return Facilities(
+            services=self.packs.services,
+            settings_of=self.packs.settings_of,
+            bypass=self._bypass,
+            import_reference=self.packs.import_reference,
+            **{name: value for name, value in lent.items() if value is not None},  # type: ignore[arg-type]  # the fields of the same names
+        )
+
+    def compile_now(
+        self, workflow: Workflow | Mapping[str, object], resolver: WorkflowResolver | None = None
+    ) -> Plan:
+        """Return the plan of a workflow; for callers without an event loop.
+
+        :raises WorkflowError: with every finding at once
+        """
+        parsed = workflow if isinstance(workflow, Workflow) else parse_workflow(workflow)
+        return compile_workflow(
+            parsed, self.registry, resolver=resolver, limits=self.compile_limits
+        )
+
+    async def compile(
+        self, workflow: Workflow | Mapping[str, object], resolver: WorkflowResolver | None = None
+    ) -> Plan:
+        """Return the plan of a workflow; a large one is compiled in a worker thread.
+
+        :raises WorkflowError: with every finding at once
+        """
+        nodes = workflow.nodes if isinstance(workflow, Workflow) else workflow.get("nodes")
+        if resolver is None and isinstance(nodes, list | tuple) and len(nodes) < LARGE:
+            return self.compile_now(workflow)
+        return await anyio.to_thread.run_sync(self.compile_now, workflow, resolver)
+
+    def start(
+        self,
+        plan: Plan,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        run_id: str | None = None,
+        sink: EventSink | None = None,
+        user_id: str | None = None,
+        resources: ResourceReader | None = None,
+    ) -> Run:
+        """Start a run in the background; packs that listen hear of it.
+
+        :param inputs: values of the workflow's inputs by name
+        :raises WorkflowError: inputs that are unknown, missing or wrongly typed
+        """
+        assert self._hub is not None or self._engine is None
+        run_id = run_id or uuid4().hex
+        heard = self._hub.sink(run_id) if self._hub is not None else EventSink()
+        return self.engine.start(
+            plan,
+            inputs=inputs,
+            run_id=run_id,
+            sink=merge_sinks([sink, heard] if sink is not None else [heard]),
+            user_id=user_id,
+            facilities=self.facilities(resources) if resources is not None else None,
+        )
+
+    async def run(
+        self,
+        workflow: Plan | Workflow | Mapping[str, object],
+        inputs: Mapping[str, object] | None = None,
+        *,
+        resolver: WorkflowResolver | None = None,
+        sink: EventSink | None = None,
+    ) -> RunResult:
+        """Run a workflow to its end. If the caller is cancelled, so is the run.
+
+        :raises WorkflowError: the workflow or its inputs do not fit; nothing has run
+        """
+        plan = workflow if isinstance(workflow, Plan) else await self.compile(workflow, resolver)
+        run = self.start(plan, inputs=inputs, sink=sink)
+        try:
+            return await run.wait()
+        finally:
+            if run.result is None:
+                run.interrupt()
+                with anyio.CancelScope(shield=True):
+                    await run.done.wait()
+
+    def _bypass(self, request: BypassRequest, node: PlanNode) -> Mapping[str, object]:
+        """Ask the packs that may decide; the standard rules are the last to be tried."""
+        for decider in self.packs.bypass_deciders(node.pack):
+            try:
+                arguments = {"request": request} if "request" in decider.argument_names else {}
+                answer = decider.function(**arguments)
+            except Exception as exc:
+                reason = f"bypass_outputs raised {type(exc).__name__}: {exc}"
+                raise PackHookError(
+                    decider.distribution, reason, version=decider.version, phase="bypass"
+                ) from exc
+            if answer is None:
+                continue
+            if not isinstance(answer, Mapping):
+                kind = type(answer).__name__
+                reason = f"bypass_outputs returned a {kind}; expected a mapping or None"
+                raise PackError(decider.distribution, reason, version=decider.version)
+            return answer
+        return standard_outputs(request)

@@ -1,0 +1,366 @@
+"""Fan-out of one writer to many readers: order kept, nothing lost, no deadlock.
+
+A writer waits at a full buffer only while the reader can still take from it. A reader
+that has not begun, or that waits (directly or through others) on this same writer,
+cannot: its chunks are buffered beyond the bound, up to ``overflow``. There the writer
+waits if the reader will come by itself, and fails if waiting could never end. This is
+the bounded scheduling of Kahn process networks (Parks 1995), with the artificial
+deadlocks found by following who waits for whom.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from time import perf_counter
+from typing import Protocol
+
+import anyio
+
+from .breath import Breath
+from .chunks import Chunk
+from .errors import StreamBrokenError, StreamOverflowError
+
+__all__ = ("StreamNetwork", "StreamReader", "StreamWriter", "Tap")
+
+# Called with (chunk, is_last); never waits.
+Tap = Callable[[Chunk, bool], None]
+
+STREAM_ENDED = Chunk("finish_reason_chunk", "Stream ended")
+
+
+class GraphState(Protocol):
+    """What the streams need to know of the run that they belong to."""
+
+    def has_begun(self, node: int) -> bool:
+        """Return whether a node runs or has run."""
+        ...
+
+    def waits_for(self, node: int) -> list[int]:
+        """Return the nodes that must go on before a node that has not begun can begin."""
+        ...
+
+    def label(self, node: int) -> str:
+        """Return how messages name a node."""
+        ...
+
+    def suspend(self, node: int) -> None:
+        """Hear that a node waits on a stream, so another may run in its place."""
+        ...
+
+    def resume(self, node: int) -> None:
+        """Hear that the node goes on."""
+        ...
+
+
+class StreamNetwork:
+    """The streams of one run: bounds, and who waits for whom right now."""
+
+    __slots__ = ("_waits", "blocked", "bound", "breath", "graph", "low_water", "overflow")
+
+    def __init__(self, graph: GraphState, breath: Breath, *, bound: int, overflow: int) -> None:
+        self.graph = graph
+        self.breath = breath
+        self.bound = bound
+        # A slow reader lets its writer go on in small steps; a fast one empties its buffer
+        # anyway before the writer gets its turn.
+        self.low_water = bound - max(1, bound // 16)
+        self.overflow = max(bound, overflow)
+        self.blocked: set[StreamWriter] = set()
+        self._waits: dict[int, list[int]] = {}
+
+    def begin_wait(self, node: int, on: int) -> None:
+        """Note that ``node`` waits for ``on``; writers that this locks in look again."""
+        self._waits.setdefault(node, []).append(on)
+        self.graph.suspend(node)
+        for writer in self.blocked:
+            writer.look_again()
+
+    def end_wait(self, node: int, on: int) -> None:
+        """Note that the wait is over."""
+        waits = self._waits[node]
+        waits.remove(on)
+        if not waits:
+            del self._waits[node]
+        self.graph.resume(node)
+
+    def depends(self, reader: int, writer: int) -> bool:
+        """Return whether ``reader`` cannot go on before ``writer`` does."""
+        seen: set[int] = set()
+        pending = [reader]
+        while pending:
+            node = pending.pop()
+            if node == writer:
+                return True
+            if node in seen:
+                continue
+            seen.add(node)
+            if self.graph.has_begun(node):
+                pending.extend(self._waits.get(node, ()))
+            else:
+                pending.extend(self.graph.waits_for(node))
+        return False
+
+
+class StreamWriter:
+    """The writing end: everything that one node streams, to all who read it.
+
+    All stream outputs of a node carry the same chunks.
+    """
+
+    __slots__ = ("_network", "_room", "begun", "failure", "finished", "node", "readers", "taps")
+
+    def __init__(self, network: StreamNetwork, node: int) -> None:
+        self.node = node
+        self.readers: list[StreamReader] = []
+        self.taps: list[Tap] = []
+        self.begun = False
+        self.finished = False
+        self.failure: str | None = None
+        self._network = network
+        self._room: anyio.Event | None = None
+
+    def subscribe(self, owner: int, slot: str) -> StreamReader:
+        """Return a new reader of what is written from now on."""
+        reader = StreamReader(self._network, self, owner, slot)
+        self.readers.append(reader)
+        return reader
+
+    def put(self, chunk: Chunk) -> bool:
+        """Hand a chunk to every reader; return whether ``make_room`` must be awaited."""
+        self.begun = True
+        full = False
+        for reader in self.readers:
+            buffer = reader.buffer
+            buffer.append(chunk)
+            if reader.arrival is not None:
+                reader.arrived()
+            if len(buffer) >= reader.limit:
+                full = True
+        if self.taps:
+            for tap in self.taps:
+                tap(chunk, False)
+        return full
+
+    async def make_room(self) -> None:
+        """Wait until no reader that can take has a full buffer.
+
+        :raises StreamOverflowError: a reader that can never take in time has too much
+        """
+        gave_turn = False
+        while True:
+            full = [r for r in self.readers if len(r.buffer) >= r.limit]
+            if not full:
+                return
+            # Readers that are about to begin get one turn before more is piled up.
+            if not gave_turn and not all(self._network.graph.has_begun(r.owner) for r in full):
+                gave_turn = True
+                await self._network.breath.pause()
+                continue
+            waiting_for = [reader for reader in full if self._must_wait(reader)]
+            if not waiting_for:
+                return
+            for reader in waiting_for:
+                reader.watched = True
+            await self._wait(waiting_for[0].owner)
+
+    def _must_wait(self, reader: StreamReader) -> bool:
+        """Return whether the writer waits for this reader; else let it buffer more."""
+        network = self._network
+        depends = network.depends(reader.owner, self.node)
+        if network.graph.has_begun(reader.owner) and not depends:
+            return True
+        size = len(reader.buffer)
+        if size < network.overflow:
+            reader.spill()
+            return False
+        if depends:
+            label = network.graph.label
+            raise StreamOverflowError(
+                label(self.node), reader.slot, label(reader.owner), network.overflow
+            )
+        return True
+
+    async def _wait(self, on: int) -> None:
+        network = self._network
+        self._room = anyio.Event()
+        network.begin_wait(self.node, on)
+        network.blocked.add(self)
+        try:
+            await self._room.wait()
+        finally:
+            network.blocked.discard(self)
+            self._room = None
+            network.end_wait(self.node, on)
+
+    def look_again(self) -> None:
+        """Wake the writer if it waits: a reader has taken, has left, or is locked in."""
+        if self._room is not None:
+            self._room.set()
+
+    def finish(self, failure: str | None = None) -> None:
+        """End the stream for every reader; with ``failure``, as a broken one."""
+        if self.finished:
+            return
+        self.finished = True
+        self.failure = failure
+        for reader in self.readers:
+            if reader.arrival is not None:
+                reader.arrived()
+        last = STREAM_ENDED if failure is None else Chunk("error_chunk", failure)
+        for tap in self.taps:
+            tap(last, True)
+
+
+class StreamReader:
+    """The reading end of one edge; implements ``comfytavern.chunks.Stream``."""
+
+    __slots__ = (
+        "_ended",
+        "_left",
+        "_network",
+        "arrival",
+        "breath",
+        "buffer",
+        "limit",
+        "owner",
+        "slot",
+        "watched",
+        "writer",
+    )
+
+    def __init__(self, network: StreamNetwork, writer: StreamWriter, owner: int, slot: str) -> None:
+        self.writer = writer
+        self.owner = owner
+        self.slot = slot
+        self.buffer: deque[Chunk] = deque()
+        self.limit = network.bound
+        self.arrival: anyio.Event | None = None
+        # whether taking may bring the buffer down to where somebody wants to know
+        self.watched = False
+        self.breath = network.breath
+        self._network = network
+        self._left = False
+        self._ended = False
+
+    def __repr__(self) -> str:
+        return f"<stream {self._network.graph.label(self.writer.node)}.{self.slot}>"
+
+    def __aiter__(self) -> AsyncGenerator[Chunk, None]:
+        chunks = self._iterate()
+        # Dropping the generator (a `break`) must close it at once. The event loop's hooks
+        # would put that off, or warn; there is nothing to await, so it can do without them.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            chunks.__anext__().close()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        return chunks
+
+    async def _iterate(self) -> AsyncGenerator[Chunk, None]:
+        buffer, breath = self.buffer, self.breath
+        try:
+            while buffer or await self.fill():
+                # All at once: the writer may fill the next buffer meanwhile.
+                chunks = tuple(buffer)
+                buffer.clear()
+                if self.watched:
+                    self.taken()
+                for chunk in chunks:
+                    yield chunk
+                    if perf_counter() > breath.deadline:
+                        await breath.pause()
+        finally:
+            self.close()
+
+    async def receive(self) -> Chunk:
+        """Return the next chunk; see ``comfytavern.chunks.Stream``."""
+        if not self.buffer and not await self.fill():
+            raise anyio.EndOfStream
+        chunk = self.buffer.popleft()
+        if self.watched:
+            self.taken()
+        if perf_counter() > self.breath.deadline:
+            await self.breath.pause()
+        return chunk
+
+    async def fill(self) -> bool:
+        """Wait until there is a chunk in the buffer; False at the end of the stream."""
+        while not self.buffer:
+            if self._left:
+                raise anyio.ClosedResourceError(f"{self!r} was left early and cannot be read again")
+            if self.writer.failure is not None:
+                label = self._network.graph.label(self.writer.node)
+                raise StreamBrokenError(label, self.slot, self.writer.failure)
+            if self.writer.finished:
+                self._ended = True
+                return False
+            await self._wait()
+        return True
+
+    async def text(self) -> str:
+        """Read to the end and return the text chunks joined."""
+        return "".join([str(c.content) async for c in self if c.type == "text_chunk"])
+
+    def close(self) -> None:
+        """Stop reading, for good; the writer never waits for this reader again."""
+        if self._left:
+            return
+        self._left = not self._ended
+        self.buffer.clear()
+        # A new list: the writer may be looping over the old one.
+        self.writer.readers = [r for r in self.writer.readers if r is not self]
+        self.writer.look_again()
+        self.arrived()
+
+    def hand_on(self, owner: int) -> StreamReader:
+        """Return a reader for another node that begins where this one stands."""
+        copy = self.writer.subscribe(owner, self.slot)
+        copy.buffer.extend(self.buffer)
+        if len(copy.buffer) >= copy.limit:
+            copy.spill()
+        return copy
+
+    def hand_to_tap(self, tap: Tap) -> None:
+        """Give a tap what this reader would read, from where it stands."""
+        for chunk in self.buffer:
+            tap(chunk, False)
+        writer = self.writer
+        if not writer.finished:
+            writer.taps.append(tap)
+        elif writer.failure is None:
+            tap(STREAM_ENDED, True)
+        else:
+            tap(Chunk("error_chunk", writer.failure), True)
+
+    def arrived(self) -> None:
+        """Wake whoever waits for a chunk or the end."""
+        if self.arrival is not None:
+            self.arrival.set()
+            self.arrival = None
+
+    def spill(self) -> None:
+        """Let another bufferful pile up before the writer asks again."""
+        bound, overflow = self._network.bound, self._network.overflow
+        self.limit = min(overflow, len(self.buffer) + bound)
+        self.watched = True
+
+    def taken(self) -> None:
+        """Hear that a chunk was taken while the writer waits, or after a spill."""
+        if len(self.buffer) <= self._network.low_water:
+            self.limit = self._network.bound
+            self.watched = False
+            self.writer.look_again()
+
+    async def _wait(self) -> None:
+        arrival = self.arrival
+        if arrival is None:
+            arrival = self.arrival = anyio.Event()
+        network, writer = self._network, self.writer
+        network.begin_wait(self.owner, writer.node)
+        try:
+            await arrival.wait()
+        finally:
+            network.end_wait(self.owner, writer.node)
