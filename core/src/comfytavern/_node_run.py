@@ -237,7 +237,10 @@ def _fail(run: Run, node: PlanNode, exc: BaseException) -> None:
     if isinstance(exc, StreamBrokenError):
         code = StreamBrokenError.code
     shown = "" if isinstance(exc, _Failure) else _trimmed_traceback(exc)
-    details = {"traceback": shown} if shown else {}
+    # What an error of a pack knows beyond its text: the channel, the model, the status ...
+    known = getattr(exc, "details", None)
+    details = dict(known) if isinstance(known, Mapping) else {}
+    details |= {"traceback": shown} if shown else {}
     error = NodeFailedError(
         node.id, node.full_type, reason, pack=node.pack, code=code, details=details
     )

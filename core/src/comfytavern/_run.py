@@ -89,6 +89,7 @@ class Run:
         self._active = 0
         self._workers = 0
         self._starting = 0
+        self._pausing = 0
         self._group: TaskGroup | None = None
         self._began = perf_counter()
 
@@ -150,6 +151,8 @@ class Run:
     async def _work(self) -> None:
         """Take ready nodes one after the other until there are none."""
         self._starting -= 1
+        if self._pausing:
+            return  # a worker that only lets the loop breathe takes what is ready
         self._workers += 1
         nodes, states = self.plan.nodes, self._states
         ready, breath = self.values.ready, self.breath
@@ -163,7 +166,11 @@ class Run:
                 if states[index] is None:
                     await execute_node(self, nodes[index])
                     if perf_counter() > breath.deadline:
-                        await breath.pause()
+                        self._pausing += 1
+                        try:
+                            await breath.pause()
+                        finally:
+                            self._pausing -= 1
         finally:
             self._workers -= 1
 

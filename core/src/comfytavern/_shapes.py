@@ -33,7 +33,7 @@ def call_kind(execute: Execute | str | None) -> CallKind:
         return CallKind.REFERENCE
     # What @node makes is a plain function around the author's; unwrap to see that one.
     inner = inspect.unwrap(execute)
-    inner = inner if inspect.isroutine(inner) or inspect.isclass(inner) else inner.__call__  # type: ignore[operator]  # callables have it
+    inner = inner if inspect.isroutine(inner) or inspect.isclass(inner) else inner.__call__
     if inspect.isasyncgenfunction(inner):
         return CallKind.GENERATOR
     if inspect.iscoroutinefunction(execute):

@@ -16,7 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, overload
 
 from .chunks import Chunk, Outputs, Stream
 from .context import NodeContext
@@ -24,8 +24,6 @@ from .definitions import BypassBehavior, InputDefinition, NodeDefinition, Output
 from .types import ABSENT, DataFlowType, MatchCategory
 
 __all__ = ("Config", "Input", "Output", "node")
-
-Types: TypeAlias = DataFlowType
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +122,32 @@ class _Signature(NamedTuple):
         return dict(zip(self.result, result, strict=True))
 
 
+@overload
+def node(function: Callable[..., Any], /) -> NodeDefinition: ...
+
+
+@overload
+def node(
+    *,
+    type: str | None = None,
+    outputs: Mapping[str, OutputDefinition] | None = None,
+    bypass: Literal["mute"] | BypassBehavior | None = None,
+    **fields: Any,
+) -> Callable[[Callable[..., Any]], NodeDefinition]: ...
+
+
+@overload
+def node(
+    function: Callable[..., Any],
+    /,
+    *,
+    type: str | None = None,
+    outputs: Mapping[str, OutputDefinition] | None = None,
+    bypass: Literal["mute"] | BypassBehavior | None = None,
+    **fields: Any,
+) -> NodeDefinition: ...
+
+
 def node(
     function: Callable[..., Any] | None = None,
     /,
@@ -132,7 +156,7 @@ def node(
     outputs: Mapping[str, OutputDefinition] | None = None,
     bypass: Literal["mute"] | BypassBehavior | None = None,
     **fields: Any,  # the remaining fields of NodeDefinition, checked by it
-) -> Any:  # a NodeDefinition, or a decorator that makes one
+) -> NodeDefinition | Callable[[Callable[..., Any]], NodeDefinition]:
     """Make a node definition from a typed function.
 
     Parameters become input slots (``Annotated[T, Input(...)]`` says more), a parameter

@@ -15,7 +15,7 @@ __all__ = ("Breath", "current_breath")
 
 # Seconds of work between two turns, all runs of the loop together. What a turn does
 # besides (timers, sockets, a bystander that trio shuffles back one turn) comes on top.
-TURN = 0.004
+TURN = 0.003
 # Nobody gets less than this, or pausing would cost more than the work.
 LEAST_SHARE = 0.000_25
 
