@@ -1,0 +1,209 @@
+"""Getting packs loaded: step by step, each pack by itself, all or nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ._contributions import Contributions
+from ._crash_markers import CrashMarkers
+from ._pack import Asking, Pack
+from ._pack_catalogue import PackCatalogue
+from ._pack_files import PackFiles, owner_of
+from ._pack_hooks import PackHooks
+from ._pack_import import check_metadata, import_pack
+from ._pack_loading import PackLoader
+from .discovery import FoundPack
+from .errors import PackConflictError, PackError, PackImportError
+from .pack_records import PackState
+from .registry import NodeRegistry
+
+__all__ = ("PackPipeline",)
+
+_log = logging.getLogger(__name__)
+
+_Step = Callable[[Pack], None]
+
+
+@dataclass(slots=True, eq=False)
+class PackPipeline:
+    """Loads packs into a registry and holds what came of it.
+
+    ``packs`` are the loaded ones; ``files`` those of every pack that was ever imported, as
+    they were then.
+    """
+
+    catalogue: PackCatalogue
+    registry: NodeRegistry
+    hooks: PackHooks
+    asking: Asking
+    data_dir: Path | None
+    packs: dict[str, Pack]
+    files: dict[str, PackFiles] = field(default_factory=dict)
+    services: Contributions = field(default_factory=lambda: Contributions("service"))
+    runners: Contributions = field(
+        default_factory=lambda: Contributions("runner", reserved=["local"])
+    )
+    markers: CrashMarkers = field(init=False)
+    _loader: PackLoader = field(init=False)
+    _unfinished: list[Pack] = field(default_factory=list)
+    _crashed: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        folder = None if self.data_dir is None else self.data_dir / "loading"
+        self.markers = CrashMarkers(folder)
+        self._loader = PackLoader(self.hooks)
+
+    def load(self, found: Iterable[FoundPack], api_version: str | None) -> None:
+        """Load those of the installed packs that are enabled and not loaded yet.
+
+        :param api_version: the version to hold against the packs' ranges; None skips that
+        :raises PackError: one failed, and the choice is strict
+        """
+        choice = self.catalogue.choice
+        self._crashed = self.markers.left_behind()
+        owners = self._module_owners()
+        packs = [
+            self.new_pack(pack.distribution, pack.version, pack)
+            for pack in found
+            if pack.distribution not in self.packs and choice.enables(pack.distribution)
+        ]
+        steps: tuple[tuple[str, _Step], ...] = (
+            ("", lambda pack: self._check(pack, owners, api_version)),
+            ("import", self._import),
+            ("", self._loader.read_hooks),
+            ("hooks", self._loader.add_specs),
+            ("nodes", lambda pack: self._register(pack, choice.settings.get(pack.distribution))),
+            ("services", self._contribute),
+        )
+        # Each step for all packs: what one pack specifies or registers, another needs.
+        for phase, step in steps:
+            packs = [pack for pack in packs if self._is_done(pack, phase, step)]
+
+    def load_plugin(self, name: str, version: str, plugin: object, settings: object) -> None:
+        """Load a pack that is in memory, except for its services and runners.
+
+        :raises PackError: it failed, and nothing of it stays
+        """
+        pack = self.new_pack(name, version)
+        pack.plugins.append(plugin)
+        self._take(pack, "hooks", self._loader.read_hooks)
+        self._take(pack, "hooks", self._loader.add_specs)
+        self._take(pack, "nodes", lambda pack: self._register(pack, settings))
+
+    def finish(self) -> None:
+        """Ask registered packs that were not asked yet for their services and runners.
+
+        :raises PackError: one failed
+        """
+        while self._unfinished:
+            self._take(self._unfinished[0], "services", self._contribute)
+
+    def new_pack(self, name: str, version: str, found: FoundPack | None = None) -> Pack:
+        """Return a pack of which nothing is loaded."""
+        folder = None if self.data_dir is None else self.data_dir / "packs" / name
+        return Pack(name, version, self.asking, found=found, folder=folder)
+
+    def discard(self, name: str) -> None:
+        """Remove everything that a pack registered; nothing registered is no error."""
+        pack = self.packs.pop(name, None)
+        if pack in self._unfinished:
+            self._unfinished.remove(pack)
+        self.hooks.unregister(name)
+        self.registry.remove_pack(name)
+        self.services.remove(name)
+        self.runners.remove(name)
+
+    def _is_done(self, pack: Pack, phase: str, step: _Step) -> bool:
+        try:
+            self._take(pack, phase, step)
+        except PackError as error:
+            _log.warning("%s", error)
+            if self.catalogue.choice.strict:
+                raise
+            return False
+        return True
+
+    def _take(self, pack: Pack, phase: str, step: _Step) -> None:
+        """Take one step with a pack; on failure nothing of the pack stays.
+
+        :param phase: what a crash marker says; empty if the step calls nothing of the pack
+        :raises PackError: the step failed; the record says so already
+        """
+        name = pack.distribution
+        self.catalogue.errors.pop(name, None)
+        try:
+            if phase and pack.found is not None:
+                with self.markers.around(name, phase):
+                    step(pack)
+            else:
+                step(pack)
+        except PackError as error:
+            self.discard(name)
+            self.catalogue.fail(error)
+            raise
+        finally:
+            self.catalogue.update(name, import_ms=pack.import_ms)
+            for warning in pack.warnings:
+                self.catalogue.warn(name, warning)
+
+    def _check(self, pack: Pack, owners: Mapping[str, str], api_version: str | None) -> None:
+        found = pack.found
+        assert found is not None  # packs in memory have no metadata to check
+        name = pack.distribution
+        if name in self._crashed:
+            raise PackImportError(
+                name,
+                "it killed the process the last time it was loaded",
+                version=pack.version,
+                phase=self._crashed[name],
+                remedy=f"try it again with: comfytavern packs enable {name}",
+            )
+        warning = check_metadata(found, api_version)
+        if warning is not None:
+            pack.warnings.append(warning)
+        for entry in found.entry_points:
+            owner = owners.get(entry.module, name)
+            if owner != name:
+                reason = (
+                    f"its entry point {entry.name!r} names the module {entry.module!r},"
+                    f" which belongs to pack {owner!r}"
+                )
+                raise PackConflictError(name, reason, version=pack.version, phase="import")
+
+    def _module_owners(self) -> dict[str, str]:
+        """Return whose a module is that several packs, enabled or not, name as theirs."""
+        claimants: dict[str, list[FoundPack]] = {}
+        for _, found in sorted(self.catalogue.found.items()):
+            if found.problem is None:
+                for module in {entry.module for entry in found.entry_points}:
+                    claimants.setdefault(module, []).append(found)
+        shared = {module: packs for module, packs in claimants.items() if len(packs) > 1}
+        return {module: owner_of(module, packs).distribution for module, packs in shared.items()}
+
+    def _import(self, pack: Pack) -> None:
+        assert pack.found is not None  # packs in memory are imported already
+        pack.files = self.files[pack.distribution] = PackFiles(pack.found)
+        import_pack(pack, pack.found, pack.files)
+
+    def _register(self, pack: Pack, block: object) -> None:
+        """Register the pack with its settings and nodes; from here on it is loaded."""
+        name = pack.distribution
+        self._loader.register(pack)
+        self._loader.validate_settings(pack, block)
+        definitions = self._loader.definitions(pack)
+        granted = self.catalogue.choice.granted_to(name)
+        nodes = self.registry.add_pack(name, pack.version, definitions, granted)
+        self.packs[name] = pack
+        self._unfinished.append(pack)
+        types = tuple(node.full_type for node in nodes)
+        self.catalogue.update(name, state=PackState.LOADED, node_types=types)
+
+    def _contribute(self, pack: Pack) -> None:
+        """Take in the services and runners of a pack, after every pack is registered."""
+        self._unfinished.remove(pack)
+        identity = (pack.distribution, pack.version)
+        self.services.add(*identity, self._loader.named(pack, "register_services", "services"))
+        self.runners.add(*identity, self._loader.named(pack, "register_runners", "runners"))

@@ -1,0 +1,262 @@
+"""The node types of the loaded packs, by full type."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .definitions import Execute, NodeDefinition
+from .discovery import normalise
+from .errors import PackConflictError, PackError, did_you_mean
+from .pack_records import DEFAULT_ALIASES, PackRecord, PackState
+
+__all__ = ("NodeRegistry", "RegisteredNode")
+
+Records = Callable[[], Mapping[str, PackRecord]]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredNode:
+    """A node type, and the pack that it comes from."""
+
+    full_type: str
+    definition: NodeDefinition
+    distribution: str
+    version: str
+
+
+class NodeRegistry:
+    """Holds node definitions by full type and answers the operator's aliases.
+
+    :param aliases: a short namespace, and the distributions that answer to it, in order
+    :param namespaces: granted namespaces and the distribution that may use each; only for
+        the explanation of a missing type
+    :param records: what became of every pack, for the same purpose
+    """
+
+    def __init__(
+        self,
+        *,
+        aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES,
+        namespaces: Mapping[str, str] | None = None,
+        records: Records = dict,
+    ) -> None:
+        self._aliases = aliases
+        self._namespaces = namespaces or {}
+        self._records = records
+        self._nodes: dict[str, RegisteredNode] = {}
+        self._packs: dict[str, tuple[RegisteredNode, ...]] = {}
+        self._resolved: dict[str, RegisteredNode] = {}
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __iter__(self) -> Iterator[RegisteredNode]:
+        """Iterate by distribution name, inside a pack in its own order."""
+        packs = dict(self._packs)
+        return (node for distribution in sorted(packs) for node in packs[distribution])
+
+    def of_pack(self, distribution: str) -> tuple[RegisteredNode, ...]:
+        """Return the node types of one pack, in its own order."""
+        return self._packs.get(distribution, ())
+
+    def get(self, full_type: str) -> RegisteredNode | None:
+        """Return the node of this full type, or of one that an alias stands for."""
+        return self._nodes.get(full_type) or self._resolved.get(full_type) or self._find(full_type)
+
+    def _find(self, full_type: str) -> RegisteredNode | None:
+        alias, _, name = full_type.partition(":")
+        for distribution in self._aliases.get(alias, ()):
+            node = self._nodes.get(f"{distribution}:{name}")
+            if node is not None:
+                self._resolved[full_type] = node
+                return node
+        return None
+
+    def add_pack(
+        self,
+        distribution: str,
+        version: str,
+        definitions: Iterable[NodeDefinition],
+        granted_namespaces: Iterable[str] = (),
+    ) -> tuple[RegisteredNode, ...]:
+        """Add every node type of a pack, or none.
+
+        :raises PackConflictError: a full type is taken; the text names both sides
+        :raises PackError: a definition claims a namespace that is not the pack's
+        """
+        allowed = {distribution, *granted_namespaces}
+        added: dict[str, RegisteredNode] = {}
+        for definition in definitions:
+            namespace = definition.namespace or distribution
+            if namespace not in allowed:
+                raise _foreign_namespace(distribution, version, definition.type, namespace)
+            own = {"namespace": namespace, "file_path": _file_path(definition)}
+            full_type = f"{namespace}:{definition.type}"
+            node = RegisteredNode(
+                full_type, definition.model_copy(update=own), distribution, version
+            )
+            taken = added.get(full_type) or self._nodes.get(full_type)
+            if taken is not None:
+                raise _taken(node, taken)
+            added[full_type] = node
+        self._packs[distribution] = (*self.of_pack(distribution), *added.values())
+        self._nodes.update(added)
+        self._resolved.clear()
+        return tuple(added.values())
+
+    def remove_pack(self, distribution: str) -> None:
+        """Remove every node type of a pack; one that has none is no error."""
+        for node in self._packs.pop(distribution, ()):
+            del self._nodes[node.full_type]
+        self._resolved.clear()
+
+    def explain_missing(self, full_type: str) -> str:
+        """Say why no node has this full type, and what to do about it.
+
+        The text is one clause, to follow ``unknown type 'x:Y'; ``.
+        """
+        namespace, colon, name = full_type.partition(":")
+        if not colon:
+            return self._explain_bare(full_type)
+        if namespace in self._aliases:
+            return self._explain_alias(namespace, name)
+        distribution = self._namespaces.get(namespace, namespace)
+        record = self._record(distribution)
+        if record is None:
+            known = {*self._records(), *self._packs, *self._aliases}
+            return _install(distribution) + did_you_mean(namespace, known)
+        if record.state in _LOADED:
+            return self._explain_loaded(record, namespace, name)
+        return _explain_state(record)
+
+    def _explain_bare(self, name: str) -> str:
+        named = sorted(full for full in self._nodes if full.endswith(f":{name}"))
+        if named:
+            return "a full type is 'namespace:Type'; did you mean " + _either(named)
+        return "a full type is 'namespace:Type'"
+
+    def _explain_alias(self, alias: str, name: str) -> str:
+        distributions = self._aliases[alias]
+        records = {distribution: self._record(distribution) for distribution in distributions}
+        reasons = [
+            _install(distribution) if record is None else _explain_state(record)
+            for distribution, record in records.items()
+            if record is None or record.state not in _LOADED
+        ]
+        close = self._close_to(alias, name, distributions)
+        if not (reasons or close):
+            return f"no pack behind {alias!r} has it ({', '.join(distributions) or 'none'})"
+        return ("; ".join(reasons) + close).removeprefix("; ")
+
+    def _explain_loaded(self, record: PackRecord, namespace: str, name: str) -> str:
+        pack = f"pack {record.distribution!r} {record.version} has no such type"
+        if record.state is PackState.RESTART_REQUIRED:  # what is installed now may have it
+            return f"{pack}; {record.error}; {record.remedy}"
+        return pack + self._close_to(namespace, name, [namespace])
+
+    def _close_to(self, shown: str, name: str, namespaces: Iterable[str]) -> str:
+        """Offer the type whose own name is closest; the namespaces would outweigh it."""
+        pairs = (full_type.split(":") for full_type in self._nodes)
+        wanted = set(namespaces)
+        names = [own for namespace, own in pairs if namespace in wanted]
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+        return f"; did you mean {f'{shown}:{close[0]}'!r}?" if close else ""
+
+    def _record(self, distribution: str) -> PackRecord | None:
+        name = normalise(distribution)
+        record = self._records().get(name)
+        if record is None and (nodes := self.of_pack(name)):
+            return PackRecord(name, nodes[0].version, state=PackState.LOADED)
+        return record
+
+
+_LOADED = frozenset({PackState.LOADED, PackState.RESTART_REQUIRED})
+
+
+def _install(distribution: str) -> str:
+    return f'pack {distribution!r} is not installed: pip install "{distribution}"'
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(repr(name) for name in names[:3]) + "?"
+
+
+def _explain_state(record: PackRecord) -> str:
+    pack = f"pack {record.distribution!r} {record.version}"
+    enable = f"comfytavern packs enable {record.distribution}"
+    if record.state is PackState.DISABLED:
+        return f"{pack} is disabled: {enable}"
+    if record.state is PackState.AVAILABLE:
+        return f"{pack} is installed but not {'loaded' if record.enabled else f'enabled: {enable}'}"
+    if record.state is PackState.UNINSTALLED:
+        return f'{pack} was uninstalled: pip install "{record.distribution}"'
+    if record.state is PackState.INCOMPATIBLE:
+        what = "does not fit this host"
+    elif record.state is PackState.CONFLICT:
+        what = "is in conflict"
+    else:
+        what = f"failed to load ({record.phase})"
+    return f"{pack} {what}: {record.error}" + (f"; {record.remedy}" if record.remedy else "")
+
+
+def _foreign_namespace(distribution: str, version: str, name: str, namespace: str) -> PackError:
+    return PackError(
+        distribution,
+        f"node type {name!r} claims the namespace {namespace!r}, which is not its own",
+        version=version,
+        phase="nodes",
+        remedy=(
+            "leave the namespace out, or grant it in the config:"
+            f" packs.namespaces: {{{namespace}: {distribution}}}"
+        ),
+    )
+
+
+def _taken(node: RegisteredNode, taken: RegisteredNode) -> PackConflictError:
+    if taken.distribution == node.distribution:
+        places = sorted({_place(taken), _place(node)})
+        reason = f"it has two node types {node.full_type!r} ({' and '.join(places)})"
+    else:
+        reason = (
+            f"node type {node.full_type!r} is taken by pack {taken.distribution!r} {taken.version}"
+        )
+    return PackConflictError(node.distribution, reason, version=node.version, phase="nodes")
+
+
+def _place(node: RegisteredNode) -> str:
+    return node.definition.file_path or "no file"
+
+
+def _file_path(definition: NodeDefinition) -> str | None:
+    """Return where a node's code is, relative to its distribution."""
+    if definition.file_path is not None:
+        return definition.file_path
+    executes = (definition.execute, *(mode.execute for mode in definition.modes.values()))
+    execute = next((execute for execute in executes if execute is not None), None)
+    return None if execute is None else _path_of(execute)
+
+
+def _path_of(execute: Execute | str) -> str | None:
+    module = execute.partition(":")[0] if isinstance(execute, str) else _module_of(execute)
+    if not module or module == "__main__":
+        return None
+    file = getattr(sys.modules.get(module), "__file__", None) or "x.py"
+    parts = module.split(".")
+    if Path(file).stem == "__init__":
+        return "/".join((*parts, "__init__.py"))
+    return "/".join(parts) + Path(file).suffix
+
+
+def _module_of(execute: Execute) -> str:
+    while isinstance(execute, functools.partial):
+        execute = execute.func
+    with suppress(ValueError):  # a wrapper that wraps itself
+        execute = inspect.unwrap(execute)
+    return str(getattr(execute, "__module__", "") or "")
