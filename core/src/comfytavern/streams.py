@@ -109,7 +109,17 @@ class StreamWriter:
     All stream outputs of a node carry the same chunks.
     """
 
-    __slots__ = ("_network", "_room", "begun", "failure", "finished", "node", "readers", "taps")
+    __slots__ = (
+        "_network",
+        "_room",
+        "_waits_on",
+        "begun",
+        "failure",
+        "finished",
+        "node",
+        "readers",
+        "taps",
+    )
 
     def __init__(self, network: StreamNetwork, node: int) -> None:
         self.node = node
@@ -120,6 +130,7 @@ class StreamWriter:
         self.failure: str | None = None
         self._network = network
         self._room: anyio.Event | None = None
+        self._waits_on: int | None = None
 
     def subscribe(self, owner: int, slot: str) -> StreamReader:
         """Return a new reader of what is written from now on."""
@@ -183,19 +194,30 @@ class StreamWriter:
         return True
 
     async def _wait(self, on: int) -> None:
-        network = self._network
-        self._room = anyio.Event()
-        network.begin_wait(self.node, on)
-        network.blocked.add(self)
+        room = self._room = anyio.Event()
+        self._waits_on = on
+        self._network.begin_wait(self.node, on)
+        self._network.blocked.add(self)
         try:
-            await self._room.wait()
+            await room.wait()
         finally:
-            network.blocked.discard(self)
+            self._network.blocked.discard(self)
             self._room = None
-            network.end_wait(self.node, on)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waits_on is not None:
+            self._network.end_wait(self.node, self._waits_on)
+            self._waits_on = None
+
+    def make_way(self) -> None:
+        """Wake the writer if it waits: a reader has taken enough, or has left."""
+        if self._room is not None:
+            self._go_on()  # from now on, not from when it gets its turn
+            self._room.set()
 
     def look_again(self) -> None:
-        """Wake the writer if it waits: a reader has taken, has left, or is locked in."""
+        """Let the writer look whether it may still wait: somebody else waits now."""
         if self._room is not None:
             self._room.set()
 
@@ -312,7 +334,7 @@ class StreamReader:
         self.buffer.clear()
         # A new list: the writer may be looping over the old one.
         self.writer.readers = [r for r in self.writer.readers if r is not self]
-        self.writer.look_again()
+        self.writer.make_way()
         self.arrived()
 
     def hand_on(self, owner: int) -> StreamReader:
@@ -337,9 +359,12 @@ class StreamReader:
 
     def arrived(self) -> None:
         """Wake whoever waits for a chunk or the end."""
-        if self.arrival is not None:
-            self.arrival.set()
+        arrival = self.arrival
+        if arrival is not None:
             self.arrival = None
+            # The wait is over now, not when the reader gets its turn.
+            self._network.end_wait(self.owner, self.writer.node)
+            arrival.set()
 
     def spill(self) -> None:
         """Let another bufferful pile up before the writer asks again."""
@@ -352,15 +377,17 @@ class StreamReader:
         if len(self.buffer) <= self._network.low_water:
             self.limit = self._network.bound
             self.watched = False
-            self.writer.look_again()
+            self.writer.make_way()
 
     async def _wait(self) -> None:
         arrival = self.arrival
-        if arrival is None:
-            arrival = self.arrival = anyio.Event()
-        network, writer = self._network, self.writer
-        network.begin_wait(self.owner, writer.node)
+        if arrival is not None:  # another task of the same node waits already
+            await arrival.wait()
+            return
+        arrival = self.arrival = anyio.Event()
+        self._network.begin_wait(self.owner, self.writer.node)
         try:
             await arrival.wait()
         finally:
-            network.end_wait(self.owner, writer.node)
+            if self.arrival is arrival:  # cancelled
+                self.arrived()

@@ -19,9 +19,12 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import anyio
+import anyio.to_thread
+
 from .chunks import Chunk, Outputs
 from .context import NodeContext
-from .definitions import InputDefinition, NodeDefinition, OutputDefinition
+from .definitions import Execute, InputDefinition, NodeDefinition, OutputDefinition
 from .discovery import normalise
 from .engine import EngineLimits, import_reference
 from .errors import ComfyTavernError, NodeFailedError, ResourceError
@@ -277,17 +280,14 @@ async def run_node(
     }
     workflow = {"nodes": [placed, *nodes], "edges": edges}
     async with pack_host(
-        definition.model_copy(update={"namespace": None}),
+        await anyio.to_thread.run_sync(_borrowed, definition),
         *feeders,
         services=services,
         resources=resources,
         limits=limits,
     ) as host:
         plan = await host.compile(workflow)
-        # The node is borrowed from its pack: what it names is imported without asking whose it is.
-        facilities = replace(
-            host.facilities(), settings_of=lambda pack: settings, import_reference=import_reference
-        )
+        facilities = replace(host.facilities(), settings_of=lambda pack: settings)
         run = host.engine.start(plan, sink=watch.sink, user_id=user_id, facilities=facilities)
         result = await run.wait()
     if result.error is not None:
@@ -298,6 +298,20 @@ async def run_node(
     chunks = [chunk for node_id, chunk in watch.chunks if node_id == _NODE]
     outputs = watch.outputs.get(_NODE, {})
     return NodeResult(outputs, chunks, watch.progress, result.states[_NODE])
+
+
+def _borrowed(definition: NodeDefinition) -> NodeDefinition:
+    """Return a definition that no pack owns: what it names by text is imported here and now."""
+
+    def imported(execute: Execute | str | None) -> Execute | None:
+        return import_reference(execute, "test") if isinstance(execute, str) else execute
+
+    modes = {
+        name: mode.model_copy(update={"execute": imported(mode.execute)})
+        for name, mode in definition.modes.items()
+    }
+    changed = {"namespace": None, "execute": imported(definition.execute), "modes": modes}
+    return definition.model_copy(update=changed)
 
 
 _NOT_COPIED = object()
