@@ -1,0 +1,21 @@
+"""The node definitions of this pack."""
+
+from __future__ import annotations
+
+from comfytavern.definitions import NodeDefinition
+
+from .generic_request import GENERIC_LLM_REQUEST
+from .histories import CREATE_MESSAGE, HISTORY, MERGE_HISTORY, MERGE_MESSAGES
+from .texts import MESSAGES_TO_TEXT, PARSE_JSON
+
+__all__ = ("DEFINITIONS",)
+
+DEFINITIONS: tuple[NodeDefinition, ...] = (
+    GENERIC_LLM_REQUEST,
+    CREATE_MESSAGE,
+    MERGE_MESSAGES,
+    HISTORY,
+    MERGE_HISTORY,
+    MESSAGES_TO_TEXT,
+    PARSE_JSON,
+)
