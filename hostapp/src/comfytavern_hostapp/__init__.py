@@ -1,0 +1,3 @@
+"""The ComfyTavern host: command line and server."""
+
+from __future__ import annotations
