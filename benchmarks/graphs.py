@@ -10,7 +10,7 @@ import anyio
 from comfytavern.chunks import Chunk, Outputs
 from comfytavern.compiler import compile_workflow
 from comfytavern.context import NodeContext
-from comfytavern.definitions import InputDefinition, NodeDefinition, OutputDefinition
+from comfytavern.definitions import Execute, InputDefinition, NodeDefinition, OutputDefinition
 from comfytavern.plan import Plan
 from comfytavern.registry import NodeRegistry
 from comfytavern.workflow import Workflow, parse_workflow
@@ -33,7 +33,7 @@ async def first(inputs: Inputs, context: NodeContext | None) -> dict[str, object
 
 async def sleeper(inputs: Inputs, context: NodeContext | None) -> dict[str, object]:
     """Wait as a node waits for a network."""
-    await anyio.sleep(SLEEP)  # noqa: TID251 - waiting is what is measured
+    await anyio.sleep(SLEEP)
     return {}
 
 
@@ -58,7 +58,9 @@ async def count(inputs: Inputs, context: NodeContext | None) -> dict[str, object
     return {"out": counted}
 
 
-def _definition(name: str, execute: Any, inputs: str, *, reads: bool, writes: bool) -> Any:  # Any: a NodeDefinition
+def _definition(
+    name: str, execute: Any, inputs: str, *, reads: bool, writes: bool
+) -> Any:  # Any: a NodeDefinition
     slots = {key: InputDefinition(is_stream=reads) for key in inputs.split()}
     return NodeDefinition(
         type=name,

@@ -36,4 +36,4 @@ class Table:
         holds = figure <= bound
         self.failed |= not holds
         mark = "ok" if holds else "TOO SLOW"
-        print(f"{name:<44} {figure:8.3f} <= {bound:<6g} {mark:<9} {note}")  # noqa: T201 - a report
+        print(f"{name:<44} {figure:8.3f} <= {bound:<6g} {mark:<9} {note}")
