@@ -59,8 +59,8 @@ async def count(inputs: Inputs, context: NodeContext | None) -> dict[str, object
 
 
 def _definition(
-    name: str, execute: Any, inputs: str, *, reads: bool, writes: bool
-) -> Any:  # Any: a NodeDefinition
+    name: str, execute: Execute, inputs: str, *, reads: bool, writes: bool
+) -> NodeDefinition:
     slots = {key: InputDefinition(is_stream=reads) for key in inputs.split()}
     return NodeDefinition(
         type=name,
