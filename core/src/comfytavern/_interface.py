@@ -31,6 +31,11 @@ class InterfaceOutputs:
             if output.node >= 0:
                 self.sources.setdefault(output.node, []).append(output)
 
+    @property
+    def batch_values(self) -> dict[str, object]:
+        """The batch values that have come, in the order of the workflow's outputs."""
+        return {o.key: self.values[o.key] for o in self._outputs if o.key in self.values}
+
     def streams_of(self, node: int) -> set[str]:
         """Return the slots of a node whose streams are handed out."""
         return {output.slot for output in self.sources.get(node, ()) if output.is_stream}

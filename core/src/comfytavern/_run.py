@@ -221,7 +221,7 @@ class Run:
         error = self.outcomes.error
         shown = self.plan.visible_nodes
         states = {node.id: self._states[node.index] or Status.IDLE for node in shown}
-        outputs = self.outputs.values
+        outputs = self.outputs.batch_values
         self.result = RunResult(self.run_id, status, outputs, states, error, seconds)
         if self.sink.run_finished is not None:
             self.sink.run_finished(status, error, seconds)

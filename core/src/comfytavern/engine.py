@@ -121,7 +121,8 @@ class Engine:
         finally:
             if self._tasks is not None:
                 self._tasks.cancel_scope.cancel()
-            await self._stack.__aexit__(kind, error, traceback)
+            # Not told of the caller's error: it would come back wrapped in a group.
+            await self._stack.__aexit__(None, None, None)
             self._tasks = None
 
     def start(

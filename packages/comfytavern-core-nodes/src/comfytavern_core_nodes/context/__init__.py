@@ -1,0 +1,1 @@
+"""Prompt building: card, history and world book become chat messages."""

@@ -1,0 +1,1 @@
+"""The ends of a workflow, and workflows inside workflows."""

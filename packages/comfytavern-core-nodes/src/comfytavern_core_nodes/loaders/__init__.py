@@ -1,0 +1,1 @@
+"""Nodes that read a file and give what it says in one normalised shape."""

@@ -1,0 +1,1 @@
+"""Nodes that make new data out of what loaders give."""

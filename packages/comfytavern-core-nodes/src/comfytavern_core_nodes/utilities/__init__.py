@@ -1,0 +1,1 @@
+"""Small nodes that a graph cannot do without: text, numbers, choices, streams."""
