@@ -60,7 +60,9 @@ async def execute_node(run: Run, node: PlanNode) -> None:
         outputs = _NOTHING if result is None else _checked(node, result)
     except get_cancelled_exc_class() as exc:
         await _cancelled(run, node, exc)
-    except (Exception, SystemExit) as exc:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as exc:  # also SystemExit, and panics of compiled code
         _fail(run, node, exc)
     else:
         run.outcomes.complete(node, outputs, perf_counter() - started)
@@ -120,13 +122,12 @@ async def _drain(
 ) -> Mapping[str, object]:
     """Run a streaming node to its end, handing out chunks; return its batch outputs."""
     writer = run.writers[node.index] = StreamWriter(run.network, node.index)
-    readied = [run.outcomes.hand_on_stream(node, s, writer) for s in _stream_slots(node)]
+    readied = [i for s in _stream_slots(node) for i in run.outcomes.hand_on_stream(node, s, writer)]
     tell = run.sink.stream(node) if run.sink.stream is not None else None
     breath, put = run.breath, writer.put
     outputs: Mapping[str, object] | None = None
     try:
-        if any(readied):
-            await breath.pause()  # let the readers begin
+        await _let_begin(run, readied)
         following = generator.__anext__
         item = await following()
         while True:
@@ -148,6 +149,14 @@ async def _drain(
         return outputs or _NOTHING
     finally:
         await _close(run, node, generator)
+
+
+async def _let_begin(run: Run, readers: list[int]) -> None:
+    """Give the readers of a stream that can begin the turns that it takes."""
+    for _ in range(2 * len(readers) + 2):
+        if all(run.has_begun(reader) for reader in readers):
+            return
+        await run.breath.pause()
 
 
 async def _wait_a_turn(
@@ -191,7 +200,9 @@ async def _close(run: Run, node: PlanNode, generator: AsyncGenerator[Any, None])
     try:
         with anyio.move_on_after(CLEANUP, shield=True):
             await generator.aclose()
-    except (Exception, SystemExit) as exc:
+    except (get_cancelled_exc_class(), KeyboardInterrupt):
+        raise
+    except BaseException as exc:
         run.note(node, f"raised while closing: {exc!r}")
 
 

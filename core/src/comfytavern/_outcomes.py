@@ -90,12 +90,15 @@ class Outcomes:
 
     def hand_on_stream(
         self, node: PlanNode, slot: str, stream: StreamWriter | StreamReader
-    ) -> bool:
-        """Give each reader of a stream slot its own; return whether one of them is ready now."""
-        readied = False
-        for target in node.stream_out.get(slot, ()):
-            if self.states[target.node] is None:  # else it was skipped meanwhile
-                readied |= self._values.deliver_stream(target, slot, stream)
+    ) -> list[int]:
+        """Give each reader of a stream slot its own; return the nodes that are ready now."""
+        readied = [
+            target.node
+            for target in node.stream_out.get(slot, ())
+            # else it was skipped meanwhile
+            if self.states[target.node] is None
+            and self._values.deliver_stream(target, slot, stream)
+        ]
         self._outputs.attach(node.index, slot, stream)
         if readied:
             self._run.call_worker()

@@ -206,7 +206,7 @@ class Run:
 
     def all_final(self) -> None:
         """Hear that every node is final."""
-        if not self.interrupted:
+        if not self.interrupted and self.result is None:
             self.outputs.send_final()
             failed = self.outcomes.error is not None
             self._conclude(Status.ERROR if failed else Status.COMPLETE)

@@ -11,7 +11,7 @@ from ._shapes import NodeSource, Shape, make_shape
 from ._wiring import Wiring, find_cycle
 from .definitions import GraphRole
 from .errors import WorkflowError, did_you_mean
-from .plan import InterfaceOutput, NodeKind, Plan, PlanNode, plan_node
+from .plan import InterfaceOutput, NodeKind, Plan, PlanNode, as_input, plan_node
 from .workflow import Workflow, WorkflowNode
 
 __all__ = ("CompileLimits", "WorkflowResolver", "compile_workflow")
@@ -209,7 +209,9 @@ class _Compiler:
         slots = inner.interface_inputs
         defaults = {n: s.config["default"] for n, s in slots.items() if "default" in s.config}
         entry.input_types = entry.output_types = types
-        entry.static = {**defaults, **placed.inputs}
+        wanted = {name: as_input(slot) for name, slot in slots.items()}
+        given = check_values(node_id, placed.inputs, wanted, "input", self._findings)
+        entry.static = {**defaults, **given}
         entry.required = tuple(name for name, slot in slots.items() if slot.required)
         exit_ = self._add(scope, node_id, shape, NodeKind.EXIT)
         entry.group = exit_.index
@@ -271,7 +273,8 @@ class _Compiler:
         workflow = scope.workflow
         if workflow.output_mappings is None:
             # A saved canvas says it with edges into its GroupOutput.
-            mappings = dict.fromkeys(workflow.interface_outputs, ("", "")) | scope.outputs
+            named = workflow.interface_outputs if scope.group_outputs else {}
+            mappings = dict.fromkeys(named, ("", "")) | scope.outputs
         else:
             mapped = workflow.output_mappings.items()
             mappings = {key: (m.source_node_id, m.source_slot_key) for key, m in mapped}

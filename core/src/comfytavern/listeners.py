@@ -221,7 +221,7 @@ class _RunEvents:
 
         def tell(chunk: Chunk) -> None:
             if not self._over:
-                self._chunks.append((node_id, chunk, False))
+                self._chunks.append((node_id, chunk, chunk.type == "finish_reason_chunk"))
                 if not self._is_due:
                     self._becomes_due()
 

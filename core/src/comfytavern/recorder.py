@@ -103,7 +103,7 @@ class EventRecorder:
                         if content.__class__ is str and len(content) < 500 and content.isascii()
                         else encode(content),
                     },
-                    "isLastChunk": False,
+                    "isLastChunk": kind == "finish_reason_chunk",
                 },
                 "ts": shown,
             }

@@ -183,7 +183,7 @@ class StreamWriter:
         if network.graph.has_begun(reader.owner) and not depends:
             return True
         size = len(reader.buffer)
-        if size < network.overflow:
+        if size < network.overflow or (size == network.overflow and depends):
             reader.spill()
             return False
         if depends:
@@ -369,7 +369,9 @@ class StreamReader:
     def spill(self) -> None:
         """Let another bufferful pile up before the writer asks again."""
         bound, overflow = self._network.bound, self._network.overflow
-        self.limit = min(overflow, len(self.buffer) + bound)
+        size = len(self.buffer)
+        # At the cap already: only what would go beyond it is one too many.
+        self.limit = min(overflow, size + bound) if size < overflow else overflow + 1
         self.watched = True
 
     def taken(self) -> None:

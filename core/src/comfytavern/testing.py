@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import anyio
 import anyio.to_thread
 
 from .chunks import Chunk, Outputs
