@@ -99,9 +99,9 @@ class Values:
             self._inputs[index] = None
 
 
-def _gather(inputs: dict[InputKey, object], multi: Mapping[str, int]) -> None:
+def _gather(inputs: dict[InputKey, object], multi: Iterable[tuple[str, int]]) -> None:
     """Put what came for the positions of each multi slot into one list."""
-    for slot, count in multi.items():
+    for slot, count in multi:
         keys = [(slot, position) for position in range(count)]
         values = [inputs.pop(key) for key in keys if key in inputs]
         if values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ._scopes import Findings, Group, Scope, Source, source_of
@@ -39,7 +39,8 @@ class Wiring:
 
     def connect(self, scope: Scope) -> None:
         """Join the nodes of one workflow by its edges."""
-        orders = {n.id: n.input_connection_orders for n in scope.workflow.nodes}
+        placed = scope.workflow.nodes
+        orders = {n.id: n.input_connection_orders for n in placed if n.input_connection_orders}
         single: dict[_Slot, Source] = {}
         multi: dict[_Slot, list[_Incoming]] = {}
         for number, edge in enumerate(scope.workflow.edges):
@@ -55,7 +56,7 @@ class Wiring:
             if not fit:
                 continue
             if _is_multi(target, slot):
-                ranks = orders[edge.target].get(slot, ())
+                ranks = orders.get(edge.target, {}).get(slot, ())
                 incoming = _Incoming(_rank(edge, ranks, position, number), source, convert)
                 multi.setdefault((target.index, slot), []).append(incoming)
             elif (target.index, slot) in single:
@@ -64,7 +65,7 @@ class Wiring:
                 single[target.index, slot] = source
                 self.link(source, target, slot, convert)
         self._order(multi)
-        self._check_required(scope, single.keys() | multi.keys())
+        self._check_required(scope, single, multi)
 
     def link(
         self, source: Source, target: PlanNode, key: InputKey, convert: Converter | None
@@ -80,7 +81,7 @@ class Wiring:
 
     def order(self, source: PlanNode, target: PlanNode) -> None:
         """Let ``target`` wait for ``source`` although nothing flows between them."""
-        source.unordered.append(target.index)
+        source.unordered = (*source.unordered, target.index)
         source.successors.append(target.index)
         target.predecessors.append((source.index, False))
         target.remaining += 1
@@ -156,18 +157,20 @@ class Wiring:
     def _order(self, multi: Mapping[_Slot, list[_Incoming]]) -> None:
         for (index, slot), incoming in multi.items():
             target = self._nodes[index]
-            target.multi = {**target.multi, slot: len(incoming)}
+            target.multi = (*target.multi, (slot, len(incoming)))
             for position, one in enumerate(sorted(incoming, key=lambda item: item.order)):
                 self.link(one.source, target, (slot, position), one.convert)
 
-    def _check_required(self, scope: Scope, fed: Iterable[_Slot]) -> None:
-        connected = set(fed)
+    def _check_required(
+        self, scope: Scope, single: Container[_Slot], multi: Container[_Slot]
+    ) -> None:
         for placed in scope.nodes.values():
             node = placed.entry if isinstance(placed, Group) else placed
             if not node.required or node.kind is NodeKind.BYPASSED:
                 continue
             for slot in node.required:
-                if (node.index, slot) in connected or slot in node.static:
+                key = (node.index, slot)
+                if key in single or key in multi or slot in node.static:
                     continue
                 if self._findings.reported(node.id, slot):
                     continue  # its edge or its value is the problem
@@ -200,33 +203,44 @@ def _listed(slots: Iterable[str]) -> str:
 
 def find_cycle(nodes: Sequence[PlanNode]) -> Finding | None:
     """Return the cycle that keeps nodes from ever starting, or None."""
-    waits_for: list[list[int]] = [[] for _ in nodes]
     waiting = [0] * len(nodes)
+    exits: dict[int, int] = {}
     for node in nodes:
         for index in node.successors:
-            waits_for[index].append(node.index)
             waiting[index] += 1
         for index in node.members:
-            waits_for[node.index].append(index)
+            exits[index] = node.index
             waiting[node.index] += 1
-    exits = {index: node.index for node in nodes for index in node.members}
-    ready = [node.index for node in nodes if not waiting[node.index]]
+    ready = [index for index, count in enumerate(waiting) if not count]
+    unstarted = len(nodes)
     while ready:
         index = ready.pop()
-        waiting[index] = -1
-        following = nodes[index].successors
-        for after in (*following, exits[index]) if index in exits else following:
+        unstarted -= 1
+        for after in nodes[index].successors:
             waiting[after] -= 1
-            if waiting[after] == 0:
+            if not waiting[after]:
                 ready.append(after)
-    stuck = next((node.index for node in nodes if waiting[node.index] > 0), None)
-    if stuck is None:
-        return None
+        if exits and index in exits:
+            waiting[exits[index]] -= 1
+            if not waiting[exits[index]]:
+                ready.append(exits[index])
+    return _cycle_in(nodes, waiting) if unstarted else None
+
+
+def _cycle_in(nodes: Sequence[PlanNode], waiting: Sequence[int]) -> Finding:
+    """Return one cycle among the nodes that still wait."""
+
+    def blocker(index: int) -> int:
+        node = nodes[index]
+        before = (*node.members, *(source for source, _ in node.predecessors))
+        return next(source for source in before if waiting[source] > 0)
+
     trail: list[int] = []
-    while stuck not in trail:
-        trail.append(stuck)
-        stuck = next(index for index in waits_for[stuck] if waiting[index] > 0)
-    names = [nodes[index].id for index in reversed(trail[trail.index(stuck) :])]
+    index = next(index for index, count in enumerate(waiting) if count > 0)
+    while index not in trail:
+        trail.append(index)
+        index = blocker(index)
+    names = [nodes[index].id for index in reversed(trail[trail.index(index) :])]
     shown = " -> ".join([names[-1], *names])
     message = f"the workflow has a cycle: {shown}; remove one of these edges"
     return Finding("cycle", message, names[-1])

@@ -71,7 +71,8 @@ class PlanNode:
     input_types: Mapping[str, SlotType]
     output_types: Mapping[str, SlotType]
     required: tuple[str, ...] = ()
-    multi: dict[str, int] = field(default_factory=dict)
+    # (slot, number of connections) of each multi slot that is connected
+    multi: tuple[tuple[str, int], ...] = ()
     is_interface_input: bool = False
     dynamic: bool = False
     reads_streams: bool = False
@@ -83,7 +84,7 @@ class PlanNode:
     batch_out: dict[str, list[Target]] = field(default_factory=dict)
     predecessors: list[tuple[int, bool]] = field(default_factory=list)
     successors: list[int] = field(default_factory=list)
-    unordered: list[int] = field(default_factory=list)
+    unordered: tuple[int, ...] = ()
     # nothing but batch values to hand on, and nobody outside the plan wants them
     is_plain: bool = False
 

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from .chunks import Chunk
-from .encoding import BlobSink, to_json
+from .encoding import MAX_TEXT, BlobSink, to_json
 from .errors import NodeFailedError
 from .events import INTERFACE_OUTPUTS_NODE, EventType, Status
 from .plan import PlanNode
@@ -89,20 +89,16 @@ class EventRecorder:
         return batch
 
     def _yields(self, node_id: str, chunks: list[Chunk], shown: str) -> list[Envelope]:
-        run_id, encode = self.run_id, self._encode
+        run_id = self.run_id
+        if not _are_plain(chunks):
+            chunks = [Chunk(kind, self._encode(content)) for kind, content in chunks]
         return [
             {
                 "type": _YIELD,
                 "payload": {
                     "promptId": run_id,
                     "sourceNodeId": node_id,
-                    "yieldedContent": {
-                        "type": kind,
-                        # what most chunks are needs no look inside
-                        "content": content
-                        if content.__class__ is str and len(content) < 500 and content.isascii()
-                        else encode(content),
-                    },
+                    "yieldedContent": {"type": kind, "content": content},
                     "isLastChunk": kind == "finish_reason_chunk",
                 },
                 "ts": shown,
@@ -163,10 +159,10 @@ class EventRecorder:
         keep = chunks.append
 
         def tell(chunk: Chunk) -> None:
-            keep(chunk)
-            if not self._has_chunks:
+            if not chunks:
                 self._has_chunks = True
                 self._wake()
+            keep(chunk)
 
         return tell
 
@@ -178,6 +174,16 @@ class EventRecorder:
         if self._arrival is not None:
             self._arrival.set()
             self._arrival = None
+
+
+def _are_plain(chunks: list[Chunk]) -> bool:
+    """Return whether all chunks hold ordinary text, which JSON takes as it is."""
+    try:
+        # One look at all of it: most of what is streamed are short texts.
+        text = "".join([content for _, content in chunks])  # type: ignore[misc]  # else TypeError
+        return len(text.encode()) < MAX_TEXT
+    except (TypeError, UnicodeEncodeError):
+        return False
 
 
 def _timestamp(when: float) -> str:
