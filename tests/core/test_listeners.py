@@ -270,7 +270,7 @@ async def test_one_that_raises_is_reported_against_its_pack(
         raise ValueError("no\nsuch luck")
 
     listeners = [Listening(broken), Listening(heard.append, distribution="other-pack")]
-    async with ListenerHub({"node_started": listeners}) as hub:
+    async with ListenerHub({"node_started": listeners}, clock=Clock()) as hub:
         begin(hub.sink("r"))
     assert len(heard) == 1
     (report,) = hub.reports
@@ -304,7 +304,8 @@ async def test_five_failures_in_a_row_cut_a_listener_off(
     async def broken_too(event: object) -> None:
         broken(event)
 
-    async with ListenerHub(on(node_started=broken_too if is_async else broken)) as hub:
+    listeners = on(node_started=broken_too if is_async else broken)
+    async with ListenerHub(listeners, clock=Clock()) as hub:
         sink = hub.sink("r")
         for _ in range(20):
             begin(sink)

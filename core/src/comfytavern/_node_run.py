@@ -16,7 +16,13 @@ from anyio import get_cancelled_exc_class
 from ._shapes import CallKind
 from .chunks import Chunk, Outputs
 from .context import NodeContext
-from .errors import ComfyTavernError, NodeFailedError, StreamBrokenError, did_you_mean
+from .errors import (
+    ComfyTavernError,
+    NodeFailedError,
+    PackError,
+    StreamBrokenError,
+    did_you_mean,
+)
 from .events import BypassRequest
 from .plan import NodeKind, PlanNode
 from .streams import StreamReader, StreamWriter
@@ -252,9 +258,8 @@ def _fail(run: Run, node: PlanNode, exc: BaseException) -> None:
     known = getattr(exc, "details", None)
     details = dict(known) if isinstance(known, Mapping) else {}
     details |= {"traceback": shown} if shown else {}
-    error = NodeFailedError(
-        node.id, node.full_type, reason, pack=node.pack, code=code, details=details
-    )
+    pack = exc.distribution if isinstance(exc, PackError) else node.pack
+    error = NodeFailedError(node.id, node.full_type, reason, pack=pack, code=code, details=details)
     error.__cause__ = exc
     writer = run.writers.get(node.index)
     partial = writer is not None and writer.begun

@@ -97,10 +97,13 @@ class PackAsking:
 
     async def started(self) -> None:
         """Tell packs that the host is up; those that were told are not told again."""
-        for implementation in self._hooks.of("host_started"):
+        telling = self._hooks.of("host_started")
+        self._started.update(set(self._packs) - {told.distribution for told in telling})
+        for implementation in telling:
             if implementation.distribution not in self._started:
                 await self._tell(implementation)
-        self._started.update(self._packs)
+                # Noted one by one: a start that is cut off still stops who was told.
+                self._started.add(implementation.distribution)
 
     async def stopping(self) -> None:
         """Tell the packs that were told of the start, in reverse order. Safe to cancel."""

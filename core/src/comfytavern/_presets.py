@@ -7,9 +7,9 @@ from typing import Protocol
 
 from .definitions import InputDefinition
 from .errors import did_you_mean
-from .types import DataFlowType, describe_value, fits
+from .types import DataFlowType, as_float, describe_value, fits
 
-__all__ = ("check_values", "misfit")
+__all__ = ("FindingLog", "as_wanted", "check_values", "misfit")
 
 
 class FindingLog(Protocol):
@@ -68,14 +68,14 @@ def check_values(
             message = f"node {node_id!r}: {word} {name!r} {reason}"
             findings.problem("bad_value", message, node_id, name)
         else:
-            kept[name] = _as_wanted(value, slot.data_flow_type)
+            kept[name] = as_wanted(value, slot.data_flow_type)
     return kept
 
 
-def _as_wanted(value: object, flow: DataFlowType) -> object:
-    # JSON has one kind of number; a node that asked for one of Python's two gets that.
+def as_wanted(value: object, flow: DataFlowType) -> object:
+    """Return a value that fits as its slot wants it: JSON has one kind of number, Python two."""
     if flow is DataFlowType.INTEGER and isinstance(value, float):
         return int(value)
     if flow is DataFlowType.FLOAT and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return as_float(value)
     return value

@@ -86,6 +86,7 @@ class Run:
         self._states = self.outcomes.states
         self._limit = limits.nodes_in_parallel
         self._grace = limits.interrupt_grace
+        self._stopped: set[int] = set()
         self._active = 0
         self._workers = 0
         self._starting = 0
@@ -111,10 +112,8 @@ class Run:
 
     def running_nodes(self) -> list[PlanNode]:
         """Return the nodes that are executing now; after an interrupt, those that hang."""
-        return [self.plan.nodes[index] for index in sorted(self._executing())]
-
-    def _executing(self) -> set[int]:
-        return {i for i, state in enumerate(self._states) if state is Status.RUNNING}
+        running = (i for i, state in enumerate(self._states) if state is Status.RUNNING)
+        return [self.plan.nodes[index] for index in running if index not in self._stopped]
 
     async def _settle(self) -> None:
         try:
@@ -132,7 +131,7 @@ class Run:
                 self._group = group
                 if not self.interrupted:
                     if self.sink.run_started is not None:
-                        self.sink.run_started(len(self.plan.nodes))
+                        self.sink.run_started(sum(1 for _ in self.plan.visible_nodes))
                     if not self.plan.nodes:
                         self.all_final()
                     self._starting = 1
@@ -140,6 +139,9 @@ class Run:
         except Exception:
             # Node code never gets here; a fault of the engine must not end the host.
             _log.exception("run %s ended by a fault of the engine", self.run_id)
+            reason = "a fault of the engine; see the host's log"
+            fault = NodeFailedError("", "engine", reason, code="internal_error")
+            self.outcomes.error = self.outcomes.error or fault
             self._conclude(Status.ERROR)
         finally:
             self.released.set()
@@ -203,6 +205,8 @@ class Run:
         if not node.reads_streams:
             self._active -= 1
         self.values.close_readers(node.index)
+        if self.interrupted:
+            self._stopped.add(node.index)
 
     def all_final(self) -> None:
         """Hear that every node is final."""

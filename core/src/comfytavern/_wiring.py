@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from ._scopes import Findings, Group, Scope, Source, source_of
@@ -43,13 +44,17 @@ class Wiring:
         orders = {n.id: n.input_connection_orders for n in placed if n.input_connection_orders}
         single: dict[_Slot, Source] = {}
         multi: dict[_Slot, list[_Incoming]] = {}
+        blamed: set[_Slot] = set()
         for number, edge in enumerate(scope.workflow.edges):
             if edge.target in scope.group_outputs:
                 scope.outputs.setdefault(edge.target_slot, (edge.source, edge.source_slot))
             source, target = self._source(scope, edge), self._target(scope, edge)
-            if source is None or target is None:
+            if target is None:
                 continue
             slot, position = _target_slot(target, edge.target_slot)
+            if source is None:
+                blamed.add((target.index, slot))  # connected, if only to something broken
+                continue
             if not self._slot_exists(target, slot):
                 continue
             fit, convert = self._match(source, target, slot)
@@ -65,7 +70,7 @@ class Wiring:
                 single[target.index, slot] = source
                 self.link(source, target, slot, convert)
         self._order(multi)
-        self._check_required(scope, single, multi)
+        self._check_required(scope, (single, multi, blamed))
 
     def link(
         self, source: Source, target: PlanNode, key: InputKey, convert: Converter | None
@@ -161,16 +166,14 @@ class Wiring:
             for position, one in enumerate(sorted(incoming, key=lambda item: item.order)):
                 self.link(one.source, target, (slot, position), one.convert)
 
-    def _check_required(
-        self, scope: Scope, single: Container[_Slot], multi: Container[_Slot]
-    ) -> None:
+    def _check_required(self, scope: Scope, fed: Sequence[Container[_Slot]]) -> None:
         for placed in scope.nodes.values():
             node = placed.entry if isinstance(placed, Group) else placed
             if not node.required or node.kind is NodeKind.BYPASSED:
                 continue
             for slot in node.required:
                 key = (node.index, slot)
-                if key in single or key in multi or slot in node.static:
+                if slot in node.static or any(key in connected for connected in fed):
                     continue
                 if self._findings.reported(node.id, slot):
                     continue  # its edge or its value is the problem
@@ -188,7 +191,7 @@ def _target_slot(target: PlanNode, handle: str) -> tuple[str, int]:
 
 
 def _is_multi(target: PlanNode, slot: str) -> bool:
-    return slot in target.shape.multi
+    return slot in target.multi_slots
 
 
 def _rank(edge: Edge, ranks: Sequence[str], position: int, number: int) -> tuple[int, int, int]:
@@ -235,12 +238,24 @@ def _cycle_in(nodes: Sequence[PlanNode], waiting: Sequence[int]) -> Finding:
         before = (*node.members, *(source for source, _ in node.predecessors))
         return next(source for source in before if waiting[source] > 0)
 
-    trail: list[int] = []
+    trail: dict[int, int] = {}
     index = next(index for index, count in enumerate(waiting) if count > 0)
     while index not in trail:
-        trail.append(index)
+        trail[index] = len(trail)
         index = blocker(index)
-    names = [nodes[index].id for index in reversed(trail[trail.index(index) :])]
-    shown = " -> ".join([names[-1], *names])
+    circle = [other for other, place in trail.items() if place >= trail[index]]
+    # The two ends of a group are one to whoever reads this.
+    names = [name for name, _ in groupby(nodes[other].id for other in reversed(circle))]
+    if len(names) > 1 and names[0] == names[-1]:
+        names.pop()
+    first = nodes[index].id
+    place = names.index(first) + 1
+    shown = _shortened([first, *names[place:], *names[:place]])
     message = f"the workflow has a cycle: {shown}; remove one of these edges"
-    return Finding("cycle", message, names[-1])
+    return Finding("cycle", message, first)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    if len(names) > 24:
+        return " -> ".join([*names[:12], f"({len(names) - 24} more)", *names[-12:]])
+    return " -> ".join(names)

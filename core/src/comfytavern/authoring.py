@@ -26,7 +26,8 @@ from .types import ABSENT, DataFlowType, MatchCategory
 __all__ = ("Config", "Input", "Output", "node")
 
 
-@dataclass(frozen=True, slots=True)
+# Markers stand in Annotated inside unions, which hash what they hold: identity will do.
+@dataclass(frozen=True, slots=True, eq=False)
 class Input:
     """What a parameter's type does not say about its slot; use in ``Annotated``."""
 
@@ -75,7 +76,7 @@ class Config(Input):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Output:
     """The name and look of an output slot; use in ``Annotated``."""
 
@@ -104,8 +105,8 @@ class _Signature(NamedTuple):
     config: dict[str, InputDefinition]
     context: str | None
     outputs: dict[str, OutputDefinition]
-    # one name: the bare result; several: a sequence of results; None: a mapping
-    result: tuple[str, ...] | None
+    # a name: the bare result; a tuple: as many results; None: a mapping
+    result: str | tuple[str, ...] | None
 
     def arguments(self, inputs: Mapping[str, object], context: NodeContext) -> dict[str, object]:
         """Return the keyword arguments of the function; what is absent keeps its default."""
@@ -117,8 +118,8 @@ class _Signature(NamedTuple):
         """Return the outputs by name."""
         if self.result is None:
             return result
-        if len(self.result) == 1:
-            return {self.result[0]: result}
+        if isinstance(self.result, str):
+            return {self.result: result}
         return dict(zip(self.result, result, strict=True))
 
 
@@ -198,6 +199,10 @@ def _read_signature(
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(f"{target.__name__}: '*{name}' cannot become a slot; name each input")
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise TypeError(
+                f"{target.__name__}: {name!r} cannot be positional-only; inputs have names"
+            )
         hint, marker = _unwrap(hints.get(name, object), Input)
         if hint is NodeContext:
             context = name
@@ -206,18 +211,19 @@ def _read_signature(
         slots = config if isinstance(marker, Config) else inputs
         slots[name] = (marker or Input()).definition(hint, default, stream=hint is Stream)
     streaming = inspect.isasyncgenfunction(target)
-    outputs, result = _read_result(target, hints.get("return", object), streaming=streaming)
+    returns = hints.get("return", object)
+    outputs, result = _read_result(target, returns, streaming=streaming)
+    if declared and get_origin(returns) is not Annotated and isinstance(result, str):
+        outputs, result = {}, None  # a mapping with the declared outputs
     clash = sorted(set(outputs) & set(declared))
     if clash:
         raise TypeError(f"{target.__name__}: output {clash[0]!r} is declared twice")
-    if declared and not streaming:
-        result = None if not outputs else result
     return _Signature(inputs, config, context, outputs | declared, result)
 
 
 def _read_result(
     target: Callable[..., Any], hint: Any, *, streaming: bool
-) -> tuple[dict[str, OutputDefinition], tuple[str, ...] | None]:
+) -> tuple[dict[str, OutputDefinition], str | tuple[str, ...] | None]:
     hint, marker = _unwrap(hint, Output)
     if streaming:
         inner = get_args(hint)[0] if get_origin(hint) in _ASYNC_ITERATORS else object
@@ -232,14 +238,19 @@ def _read_result(
             raise TypeError(
                 f"{target.__name__}: each part of a tuple result needs Annotated[..., Output(name)]"
             )
-        slots = {m.name: m.definition(part) for part, m in named if m is not None}
+        slots: dict[str, OutputDefinition] = {}
+        for part, part_marker in named:
+            if part_marker.name in slots:
+                name = part_marker.name
+                raise TypeError(f"{target.__name__}: output {name!r} is declared twice")
+            slots[part_marker.name] = part_marker.definition(part)
         return slots, tuple(slots)
     if marker is None and typing.is_typeddict(hint):
         fields = typing.get_type_hints(hint, include_extras=True)
         read = {name: _unwrap(field_hint, Output) for name, field_hint in fields.items()}
         return {n: (m or Output(n)).definition(h) for n, (h, m) in read.items()}, None
     marker = marker or Output()
-    return {marker.name: marker.definition(hint)}, (marker.name,)
+    return {marker.name: marker.definition(hint)}, marker.name
 
 
 _ASYNC_ITERATORS = (AsyncIterator, AsyncGenerator, typing.AsyncIterator, typing.AsyncGenerator)
@@ -251,15 +262,23 @@ def _chunk_hint(hint: object) -> object:
 
 
 def _unwrap(hint: Any, marker_type: type[Any]) -> tuple[Any, Any]:
+    """Return a hint without Annotated, Optional and NotRequired around it, and the marker."""
     marker = None
-    if get_origin(hint) is Annotated:
-        hint, *extras = get_args(hint)
-        marker = next((extra for extra in extras if isinstance(extra, marker_type)), None)
-    if get_origin(hint) in (Union, types.UnionType):
-        members = [part for part in get_args(hint) if part is not types.NoneType]
-        if len(members) == 1:
-            hint = members[0]
-    return hint, marker
+    while True:
+        origin = get_origin(hint)
+        if origin is Annotated:
+            hint, *extras = get_args(hint)
+            found = next((extra for extra in extras if isinstance(extra, marker_type)), None)
+            marker = marker or found
+        elif origin in (typing.NotRequired, typing.Required):
+            (hint,) = get_args(hint)
+        elif origin in (Union, types.UnionType):
+            members = [part for part in get_args(hint) if part is not types.NoneType]
+            if len(members) != 1:
+                return hint, marker
+            (hint,) = members
+        else:
+            return hint, marker
 
 
 _FLOWS: Mapping[Any, DataFlowType] = {
@@ -281,7 +300,10 @@ _FLOWS: Mapping[Any, DataFlowType] = {
 def _flow_of(hint: Any) -> tuple[DataFlowType, tuple[str, ...], list[object] | None]:
     origin = get_origin(hint) or hint
     if origin is Literal:
-        return DataFlowType.STRING, (MatchCategory.COMBO_OPTION.value,), list(get_args(hint))
+        choices = list(get_args(hint))
+        kinds = {_FLOWS.get(type(choice), DataFlowType.WILDCARD) for choice in choices}
+        flow = kinds.pop() if len(kinds) == 1 else DataFlowType.WILDCARD
+        return flow, (MatchCategory.COMBO_OPTION.value,), choices
     if inspect.isclass(origin) and typing.is_typeddict(origin):
         return DataFlowType.OBJECT, (), None
     return _FLOWS.get(origin, DataFlowType.WILDCARD), (), None

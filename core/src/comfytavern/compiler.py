@@ -64,7 +64,7 @@ class _Compiler:
         scope = Scope(workflow, "")
         self._build(scope, ())
         outputs = self._outputs(scope)
-        cycle = None if self._findings.problems else find_cycle(self._nodes)
+        cycle = find_cycle(self._nodes)
         if cycle is not None:
             self._findings.problems.append(cycle)
         if self._findings.problems:
@@ -118,14 +118,14 @@ class _Compiler:
         mode = definition.default_mode_id
         if definition.modes and definition.mode_config_key:
             named = placed.config_values.get(definition.mode_config_key)
-            if named is not None and named not in definition.modes:
+            if named is not None and (not isinstance(named, str) or named not in definition.modes):
                 hint = did_you_mean(str(named), definition.modes)
                 known = hint or f"; modes: {', '.join(definition.modes)}"
                 message = f"node {node_id!r} has no mode {named!r}{known}"
                 key = definition.mode_config_key
                 self._findings.problem("unknown_mode", message, node_id, key)
                 return None
-            mode = str(named) if named is not None else mode
+            mode = named if isinstance(named, str) else mode
         key_of_shape = (registered.full_type, mode)
         shape = self._shapes.get(key_of_shape)
         if shape is None:
@@ -155,7 +155,7 @@ class _Compiler:
         return node
 
     def _give_values(self, node: PlanNode, placed: WorkflowNode, shape: Shape) -> None:
-        if placed.config_values:
+        if placed.config_values or shape.mode:
             node.config = self._config(node, placed, shape)
         if placed.inputs:
             kept = placed.inputs
@@ -171,7 +171,8 @@ class _Compiler:
         given = {name: value for name, value in placed.config_values.items() if name != mode_key}
         if schema:
             given = check_values(node.id, given, schema, "config value", self._findings)
-        return {**shape.config_defaults, **given}
+        mode = {mode_key: shape.mode} if mode_key and shape.mode else {}
+        return {**shape.config_defaults, **given, **mode}
 
     def _required_now(self, node: PlanNode, shape: Shape) -> list[str]:
         names = []
@@ -210,7 +211,9 @@ class _Compiler:
         defaults = {n: s.config["default"] for n, s in slots.items() if "default" in s.config}
         entry.input_types = entry.output_types = types
         wanted = {name: as_input(slot) for name, slot in slots.items()}
-        given = check_values(node_id, placed.inputs, wanted, "input", self._findings)
+        presets = {name: value for name, value in placed.inputs.items() if name != REFERENCE}
+        given = check_values(node_id, presets, wanted, "input", self._findings)
+        entry.multi_slots = frozenset(name for name, slot in slots.items() if slot.multi)
         entry.static = {**defaults, **given}
         entry.required = tuple(name for name, slot in slots.items() if slot.required)
         exit_ = self._add(scope, node_id, shape, NodeKind.EXIT)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cached_property
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -207,20 +208,41 @@ class NodeDefinition(_Definition):
         A ``required`` that depends on the configuration is left out, as the page
         cannot know it.
         """
-        wire: dict[str, object] = self.model_dump(
+        wire: dict[str, Any] = self.model_dump(  # Any: JSON
             by_alias=True, exclude_defaults=True, exclude=_callable_required(self)
         )
         wire["type"] = self.type
         wire["fullType"] = f"{self.namespace}:{self.type}" if self.namespace else self.type
         wire["displayName"] = self.display_name or self.type
-        for key in ("category", "description"):
-            wire[key] = getattr(self, key)
-        for key, slots in (("inputs", self.inputs), ("outputs", self.outputs)):
-            dumped = wire.setdefault(key, {})
-            assert isinstance(dumped, dict)
-            for name, slot in slots.items():
-                dumped.setdefault(name, {})["dataFlowType"] = slot.data_flow_type.value
-        return wire
+        wire["category"], wire["description"] = self.category, self.description
+        shapes: list[tuple[dict[str, Any], Any]] = [(wire, self)]  # Any: with slots
+        shapes += [(wire["modes"][name], mode) for name, mode in self.modes.items()]
+        for dumped, shape in shapes:
+            for key, slots in (("inputs", shape.inputs), ("outputs", shape.outputs)):
+                _name_types(dumped.setdefault(key, {}), slots)
+        if self.config_schema:
+            _name_types(wire["configSchema"], self.config_schema)
+        carried: dict[str, object] = _carried(wire)
+        return carried
+
+
+def _name_types(dumped: dict[str, Any], slots: Mapping[str, _Slot]) -> None:  # Any: JSON
+    """Name the type of every slot, also where it is the default."""
+    for name, slot in slots.items():
+        dumped.setdefault(name, {})["dataFlowType"] = slot.data_flow_type.value
+
+
+def _carried(value: Any) -> Any:  # Any: JSON, as far as it is
+    """Return what JSON can carry of a definition; a default of another kind becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _carried(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_carried(item) for item in value]
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else None
 
 
 def _callable_required(definition: NodeDefinition) -> Any:  # Any: pydantic's nested IncEx

@@ -12,7 +12,7 @@ from uuid import uuid4
 import anyio
 from anyio.abc import TaskGroup
 
-from ._run import Run
+from ._run import Run, RunResult
 from ._shapes import CallKind, call_kind
 from .bypass import standard_outputs
 from .context import ResourceReader
@@ -22,7 +22,15 @@ from .events import BypassRequest
 from .plan import Plan, PlanNode
 from .sinks import EventSink
 
-__all__ = ("Engine", "EngineLimits", "Facilities", "Run", "import_reference")
+__all__ = (
+    "Engine",
+    "EngineLimits",
+    "Facilities",
+    "Imports",
+    "Run",
+    "RunResult",
+    "import_reference",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +120,22 @@ class Engine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for run in list(self._runs.values()):
-            run.interrupt()
         try:
-            with anyio.CancelScope(shield=True):
-                for run in list(self._runs.values()):
-                    await run.done.wait()
+            await self.stop_runs()
         finally:
             if self._tasks is not None:
                 self._tasks.cancel_scope.cancel()
             # Not told of the caller's error: it would come back wrapped in a group.
             await self._stack.__aexit__(None, None, None)
             self._tasks = None
+
+    async def stop_runs(self) -> None:
+        """Interrupt every run and wait until all have ended; the grace period bounds it."""
+        for run in list(self._runs.values()):
+            run.interrupt()
+        with anyio.CancelScope(shield=True):
+            for run in list(self._runs.values()):
+                await run.done.wait()
 
     def start(
         self,

@@ -55,7 +55,9 @@ __all__ = (
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return `` ; did you mean 'x'?`` for the closest candidate, or an empty text."""
-    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    known = list(candidates)
+    # Comparing is slow; among thousands of names a close one would hardly be the one meant.
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.6) if len(known) < 500 else []
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 

@@ -18,17 +18,17 @@ from types import TracebackType
 from uuid import uuid4
 
 import anyio
+import anyio.to_thread
 
-from ._run import Run, RunResult
 from .bypass import standard_outputs
 from .compiler import CompileLimits, WorkflowResolver, compile_workflow
 from .context import ResourceReader
 from .discovery import FoundPack
-from .engine import Engine, EngineLimits, Facilities
-from .errors import PackError, PackHookError
+from .engine import Engine, EngineLimits, Facilities, Run, RunResult
+from .errors import PackHookError
 from .events import BypassRequest
 from .hookspecs import EVENT_HOOKS
-from .listeners import ListenerHub
+from .listeners import ListenerHub, ListenerReport
 from .packs import PackChoice, PackManager, PackRecord
 from .plan import Plan, PlanNode
 from .registry import NodeRegistry
@@ -109,14 +109,31 @@ class PackHost:
             self._hub = await stack.enter_async_context(ListenerHub(listeners))
             self._engine = Engine(self.limits, self.facilities())
             await stack.enter_async_context(self._engine)
+            stack.push_async_callback(self._stopping)  # first: a start may be cut off
             await self.packs.started()
-            stack.push_async_callback(self._stopping)
             self._stack = stack.pop_all()
         return self
 
     async def _stopping(self) -> None:
         with anyio.CancelScope(shield=True):
+            await self.engine.stop_runs()  # before the packs let go of what nodes use
             await self.packs.stopping()
+
+    async def rescan(self) -> tuple[PackRecord, ...]:
+        """Look again at what is installed; return the records that changed.
+
+        Runs that go on keep the nodes and listeners that they began with.
+        """
+        changed = await anyio.to_thread.run_sync(self.packs.rescan)
+        if self._hub is not None:
+            self._hub.use({hook: self.packs.listeners(hook) for hook in EVENT_HOOKS})
+            await self.packs.started()
+        return changed
+
+    @property
+    def listener_reports(self) -> Sequence[ListenerReport]:
+        """What went wrong in packs that listen: raised, cut off, slow, dropped."""
+        return self._hub.reports if self._hub is not None else ()
 
     async def __aexit__(
         self,
@@ -222,7 +239,9 @@ class PackHost:
             try:
                 arguments = {"request": request} if "request" in decider.argument_names else {}
                 answer = decider.function(**arguments)
-            except Exception as exc:
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as exc:
                 reason = f"bypass_outputs raised {type(exc).__name__}: {exc}"
                 raise PackHookError(
                     decider.distribution, reason, version=decider.version, phase="bypass"
@@ -232,6 +251,8 @@ class PackHost:
             if not isinstance(answer, Mapping):
                 kind = type(answer).__name__
                 reason = f"bypass_outputs returned a {kind}; expected a mapping or None"
-                raise PackError(decider.distribution, reason, version=decider.version)
+                raise PackHookError(
+                    decider.distribution, reason, version=decider.version, phase="bypass"
+                )
             return answer
         return standard_outputs(request)

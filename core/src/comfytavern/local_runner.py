@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import anyio
 
-from ._run import Run
 from .context import ResourceReader
 from .encoding import BlobSink
+from .engine import Run
 from .errors import WorkflowError
 from .events import EventType, Status
 from .host import PackHost
@@ -44,7 +44,7 @@ class LocalRunner:
     async def start(self) -> None:
         """Get ready; the host's engine runs already."""
 
-    async def run(self, spec: RunSpec) -> AsyncIterator[list[Envelope]]:
+    async def run(self, spec: RunSpec) -> AsyncGenerator[list[Envelope], None]:
         """Execute one run; see ``Runner.run``."""
         recorder = EventRecorder(spec.run_id, blobs=self._blobs)
         try:

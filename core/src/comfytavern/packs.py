@@ -184,6 +184,11 @@ class PackManager:
         """
         self._pipeline.finish()
 
+    @property
+    def crashed(self) -> Mapping[str, str]:
+        """The distributions that killed the process last time, and in which phase."""
+        return MappingProxyType(self._pipeline.markers.left_behind())
+
     def clear_crash_marker(self, distribution: str) -> bool:
         """Forget that a pack killed the process; return whether it had."""
         return self._pipeline.markers.clear(normalise(distribution))

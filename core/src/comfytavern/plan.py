@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
-from ._presets import misfit
+from ._presets import as_wanted, misfit
 from ._shapes import CallKind, Shape
 from .definitions import Execute, InputDefinition, NodeDefinition
 from .errors import Finding, WorkflowError, did_you_mean
@@ -26,7 +26,9 @@ __all__ = (
     "Plan",
     "PlanNode",
     "Target",
+    "as_input",
     "check_interface_inputs",
+    "plan_node",
 )
 
 
@@ -73,6 +75,7 @@ class PlanNode:
     required: tuple[str, ...] = ()
     # (slot, number of connections) of each multi slot that is connected
     multi: tuple[tuple[str, int], ...] = ()
+    multi_slots: frozenset[str] = frozenset()
     is_interface_input: bool = False
     dynamic: bool = False
     reads_streams: bool = False
@@ -174,7 +177,7 @@ def check_interface_inputs(
         reason = None if slot.is_stream else misfit(value, as_input(slot))
         if reason:
             findings.append(Finding("bad_input", f"input {name!r} {reason}", slot=name))
-        bound[name] = value
+        bound[name] = value if reason else as_wanted(value, slot.data_flow_type)
     return bound, findings
 
 
@@ -210,6 +213,7 @@ def plan_node(index: int, node_id: str, shape: Shape, kind: NodeKind) -> PlanNod
         input_types=shape.input_types,
         output_types=shape.output_types,
         required=shape.required,
+        multi_slots=shape.multi,
         dynamic=definition.dynamic_slots,
         reads_streams=shape.reads_streams,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from .chunks import Chunk
-from .encoding import MAX_TEXT, BlobSink, to_json
+from .encoding import MAX_TEXT, BlobSink, to_json, to_key
 from .errors import NodeFailedError
 from .events import INTERFACE_OUTPUTS_NODE, EventType, Status
 from .plan import PlanNode
@@ -91,7 +91,7 @@ class EventRecorder:
     def _yields(self, node_id: str, chunks: list[Chunk], shown: str) -> list[Envelope]:
         run_id = self.run_id
         if not _are_plain(chunks):
-            chunks = [Chunk(kind, self._encode(content)) for kind, content in chunks]
+            chunks = [Chunk(to_key(kind), self._encode(content)) for kind, content in chunks]
         return [
             {
                 "type": _YIELD,
@@ -180,7 +180,7 @@ def _are_plain(chunks: list[Chunk]) -> bool:
     """Return whether all chunks hold ordinary text, which JSON takes as it is."""
     try:
         # One look at all of it: most of what is streamed are short texts.
-        text = "".join([content for _, content in chunks])  # type: ignore[misc]  # else TypeError
+        text = "".join([kind + content for kind, content in chunks])  # type: ignore[operator]  # else TypeError
         return len(text.encode()) < MAX_TEXT
     except (TypeError, UnicodeEncodeError):
         return False
@@ -203,7 +203,10 @@ _YIELD = EventType.NODE_YIELD.value
 def _complete(
     encode: _Encode, node_id: str, outputs: Mapping[str, object], seconds: float | None
 ) -> _Built:
-    shown = {key: encode(value) for key, value in outputs.items()}
+    shown = {
+        key if key.__class__ is str and key.isascii() else to_key(key): encode(value)
+        for key, value in outputs.items()
+    }
     payload: dict[str, Any] = {"nodeId": node_id, "output": shown}
     if seconds is not None:
         payload["durationMs"] = int(seconds * 1_000_000) / 1000
@@ -215,7 +218,7 @@ def _interface_outputs(encode: _Encode, outputs: Mapping[str, object]) -> _Built
 
 
 def _broken(encode: _Encode, node: PlanNode, chunk: Chunk) -> _Built:
-    said = {"type": chunk.type, "content": encode(chunk.content)}
+    said = {"type": to_key(chunk.type), "content": encode(chunk.content)}
     return _YIELD, {"sourceNodeId": node.id, "yieldedContent": said, "isLastChunk": True}
 
 
@@ -232,7 +235,7 @@ def _interface_yield(
 ) -> _Built:
     payload: dict[str, Any] = {
         "interfaceOutputKey": key,
-        "yieldedContent": {"type": chunk.type, "content": encode(chunk.content)},
+        "yieldedContent": {"type": to_key(chunk.type), "content": encode(chunk.content)},
         "isLastChunk": is_last,
     }
     if display_name is not None:
@@ -251,11 +254,11 @@ def _status(encode: _Encode, status: Status, error: NodeFailedError | None) -> _
 
 def _error(encode: _Encode, node: PlanNode, error: NodeFailedError, partial: bool) -> _Built:
     details = {
+        **{to_key(key): encode(value) for key, value in error.details.items()},
         "message": encode(error.reason),
         "code": error.error_code,
         "nodeType": error.node_type,
         "pack": error.pack,
-        **{key: encode(value) for key, value in error.details.items()},
     }
     if partial:
         details["partial"] = True
@@ -268,7 +271,7 @@ def _skipped(encode: _Encode, node: PlanNode, reason: str, caused_by: str) -> _B
 
 
 def _bypassed(encode: _Encode, node: PlanNode, outputs: Mapping[str, object]) -> _Built:
-    shown = {key: encode(value) for key, value in outputs.items()}
+    shown = {to_key(key): encode(value) for key, value in outputs.items()}
     return EventType.NODE_BYPASSED.value, {"nodeId": node.id, "pseudoOutputs": shown}
 
 
@@ -282,7 +285,7 @@ def _interrupted(encode: _Encode, node: PlanNode, partial: bool) -> _Built:
 def _progress(
     encode: _Encode, node: PlanNode, value: float, maximum: float, text: str | None
 ) -> _Built:
-    payload: dict[str, Any] = {"nodeId": node.id, "value": value, "max": maximum}
+    payload: dict[str, Any] = {"nodeId": node.id, "value": encode(value), "max": encode(maximum)}
     if text is not None:
         payload["text"] = encode(text)
     return EventType.NODE_PROGRESS.value, payload

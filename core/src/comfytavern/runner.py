@@ -7,7 +7,7 @@ nothing and knows no clients: the host does that once, for every runner.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,7 +42,7 @@ class Runner(Protocol):
         """Get ready. Called once, before the first run."""
         ...
 
-    def run(self, spec: RunSpec) -> AsyncIterator[list[Envelope]]:
+    def run(self, spec: RunSpec) -> AsyncGenerator[list[Envelope], None]:
         """Execute one run and yield its events in batches, in order.
 
         The last event of the last batch is the only one with a final status. Closing

@@ -22,7 +22,7 @@ from .breath import Breath
 from .chunks import Chunk
 from .errors import StreamBrokenError, StreamOverflowError
 
-__all__ = ("StreamNetwork", "StreamReader", "StreamWriter", "Tap")
+__all__ = ("GraphState", "StreamNetwork", "StreamReader", "StreamWriter", "Tap")
 
 # Called with (chunk, is_last); never waits.
 Tap = Callable[[Chunk, bool], None]

@@ -270,7 +270,7 @@ async def run_node(
     :raises WorkflowError: an input is missing or not declared
     """
     given = {**(inputs or {}), **more_inputs}
-    watch, before = _Watch(), {name: _copy(value) for name, value in given.items()}
+    watch, before = _Watch(), {name: _content(value) for name, value in given.items()}
     nodes, edges, feeders = _feed(definition, given)
     placed = {
         "id": _NODE,
@@ -291,8 +291,8 @@ async def run_node(
         result = await run.wait()
     if result.error is not None:
         raise result.error
-    for name, value in before.items():
-        if value is not _NOT_COPIED and value != given[name]:
+    for name, content in before.items():
+        if _content(given[name]) != content:
             raise InputMutatedError(name)
     chunks = [chunk for node_id, chunk in watch.chunks if node_id == _NODE]
     outputs = watch.outputs.get(_NODE, {})
@@ -313,14 +313,36 @@ def _borrowed(definition: NodeDefinition) -> NodeDefinition:
     return definition.model_copy(update=changed)
 
 
-_NOT_COPIED = object()
+def _content(value: object, depth: int = 0) -> object:
+    """Return what a value consists of, to be compared later; an object counts as itself."""
+    if depth < 50:
+        if isinstance(value, dict):
+            return {key: _content(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [_content(item, depth + 1) for item in value]
+        if isinstance(value, set | bytearray):
+            return bytes(value) if isinstance(value, bytearray) else frozenset(value)
+    if isinstance(value, str | int | float | bytes | None):
+        return repr(value)  # NaN is not equal to itself
+    return id(value) if type(value).__eq__ is object.__eq__ else _Snapshot(value)
 
 
-def _copy(value: object) -> object:
-    try:
-        return copy.deepcopy(value)
-    except Exception:
-        return _NOT_COPIED
+class _Snapshot:
+    """A copy of an object that has an equality of its own, as far as it can be copied."""
+
+    __hash__ = None  # type: ignore[assignment]  # compared only
+
+    def __init__(self, value: object) -> None:
+        try:
+            self._copy = copy.deepcopy(value)
+        except Exception:  # a lock, a connection
+            self._copy = None
+
+    def __eq__(self, other: object) -> bool:
+        try:
+            return not isinstance(other, _Snapshot) or bool(self._copy == other._copy)
+        except Exception:  # an array compares element by element
+            return True
 
 
 def _feed(

@@ -21,6 +21,7 @@ __all__ = (
     "DataFlowType",
     "MatchCategory",
     "SlotType",
+    "as_float",
     "can_connect",
     "converter",
     "describe_value",
@@ -150,7 +151,15 @@ def _to_text(value: object) -> object:
 
 
 def _to_float(value: object) -> object:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return as_float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def as_float(value: int) -> float:
+    """Return an integer as a float; one that is too large as an infinity, as JavaScript does."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def js_text(value: bool | int | float) -> str:
@@ -164,7 +173,7 @@ def js_text(value: bool | int | float) -> str:
     if isinstance(value, int):
         if abs(value) < 10**21:
             return str(value)
-        value = float(value) if abs(value) < 2**1024 else math.copysign(math.inf, value)
+        value = as_float(value)
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -228,7 +237,7 @@ def fits(value: object, flow: DataFlowType) -> bool:
     if flow is DataFlowType.BOOLEAN:
         return isinstance(value, bool)
     if flow is DataFlowType.INTEGER:
-        return _is_number(value) and float(value).is_integer()  # type: ignore[arg-type]  # narrowed by _is_number
+        return isinstance(value, int | float) and _is_number(value) and value == value // 1
     if flow is DataFlowType.FLOAT:
         return _is_number(value)
     if flow is DataFlowType.ARRAY:
@@ -241,7 +250,7 @@ def fits(value: object, flow: DataFlowType) -> bool:
 def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return abs(value) < 2**1023 if isinstance(value, int) else math.isfinite(value)
+    return math.isfinite(as_float(value) if isinstance(value, int) else value)
 
 
 _INTEGER_TEXT = re.compile(r"[+-]?\d{1,300}", re.ASCII)
@@ -260,15 +269,22 @@ def parse_text(text: str, flow: DataFlowType) -> object:
             raise ValueError("expected true or false")
         return words[text.strip().lower()]
     if flow is DataFlowType.INTEGER:
-        if not _INTEGER_TEXT.fullmatch(text.strip()):
+        if not _INTEGER_TEXT.fullmatch(text.strip(" \t\r\n")):
             raise ValueError("expected a whole number")
-        return int(text)
+        return int(text.strip(" \t\r\n"))
     if flow is DataFlowType.FLOAT:
-        try:
-            return float(text)
-        except ValueError:
-            raise ValueError("expected a number") from None
+        return _parse_float(text)
     return _parse_structured(text, flow)
+
+
+def _parse_float(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError("expected a number")
+    return value
 
 
 def _parse_structured(text: str, flow: DataFlowType) -> object:
@@ -278,6 +294,8 @@ def _parse_structured(text: str, flow: DataFlowType) -> object:
         if flow in _ANYTHING or flow is DataFlowType.BINARY:
             return text  # free text is a value of these types
         raise ValueError(f"expected JSON for {flow.value}") from None
+    if flow is DataFlowType.BINARY and not fits(value, flow):
+        return text
     if flow is DataFlowType.ARRAY and not isinstance(value, list):
         raise ValueError("expected a JSON list")
     if flow is DataFlowType.OBJECT and not isinstance(value, dict | list):
@@ -289,6 +307,8 @@ def describe_value(value: object) -> str:
     """Return a short name of what a value is, for messages: never the value itself."""
     if value is None:
         return "null"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "not a finite number"
     names: tuple[tuple[type | tuple[type, ...], str], ...] = (
         (bool, "a boolean"),
         (int, "a whole number"),

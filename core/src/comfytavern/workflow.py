@@ -132,8 +132,10 @@ def read_workflow(text: str | bytes, *, source: str = "workflow") -> Workflow:
     except json.JSONDecodeError as exc:
         where = f"line {exc.lineno}, column {exc.colno}"
         raise _refused("not_json", f"{source} is not JSON: {exc.msg.lower()} ({where})") from None
-    except (RecursionError, ValueError):
+    except RecursionError:
         raise _refused("too_deep", f"{source} is nested too deeply to be a workflow") from None
+    except ValueError:  # the one thing left: Python reads no integer of thousands of digits
+        raise _refused("not_json", f"{source} holds a number of too many digits") from None
     return parse_workflow(document, source=source)
 
 
@@ -151,9 +153,11 @@ def parse_workflow(document: object, *, source: str = "workflow") -> Workflow:
         )
     _refuse_deep(document, source)
     try:
-        return Workflow.model_validate(_without_nulls(document))
+        workflow = Workflow.model_validate(_without_nulls(document))
     except ValidationError as exc:
         raise WorkflowError([_finding(error, source) for error in exc.errors()]) from None
+    _refuse_names(workflow, source)
+    return workflow
 
 
 def _without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,10 +165,38 @@ def _without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if value is not None}
 
 
+def _refuse_names(workflow: Workflow, source: str) -> None:
+    """Refuse names that no event could carry: half of a surrogate pair is no UTF-8.
+
+    :raises WorkflowError: naming the first of them
+    """
+    names = [name for node in workflow.nodes for name in (node.id, node.full_type)]
+    for edge in workflow.edges:
+        names += (edge.source, edge.source_slot, edge.target, edge.target_slot)
+    for slots in (workflow.interface_inputs, workflow.interface_outputs):
+        names += [text for key, slot in slots.items() for text in (key, slot.display_name or "")]
+    names += workflow.output_mappings or ()
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        name = next(name for name in names if not _is_sendable(name))
+        message = f"{source}: the name {name!a} is not Unicode text"
+        raise _refused("bad_shape", message) from None
+
+
+def _is_sendable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _finding(error: Any, source: str) -> Finding:
     path = ".".join(str(part) for part in error["loc"])
     message = error["msg"][0].lower() + error["msg"][1:]
-    return Finding("bad_shape", f"{source}: {path}: {message}", path=path)
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in f"{path}: {message}")
+    return Finding("bad_shape", f"{source}: {shown}", path=path)
 
 
 def _refuse_deep(document: object, source: str) -> None:
