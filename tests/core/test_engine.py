@@ -406,7 +406,11 @@ async def test_buttons_reach_a_running_node() -> None:
 
     @node(type="Button")
     async def button(context: NodeContext) -> None:
-        context.on_action("go", lambda message: waiter.go.set() or message["x"])
+        def press(message: Mapping[str, object]) -> object:
+            waiter.go.set()
+            return message["x"]
+
+        context.on_action("go", press)
         waiter.running.set()
         await waiter.go.wait()
 
