@@ -153,6 +153,9 @@ class TestSwitching:
     ) -> None:
         command.packs().write("deadly-pack", "import os\nos._exit(9)\n")
         assert command.run("packs", "list", "--load").returncode == 9
+        unloaded = command.run("packs", "list")
+        assert rows(unloaded.stdout)["deadly-pack"][1] == "failed"
+        assert "to try it again: comfytavern packs enable deadly-pack" in unloaded.stderr
         listed = command.run("packs", "list", "--load")
         assert rows(listed.stdout)["deadly-pack"][1] == "failed"
         assert "it killed the process the last time it was loaded" in listed.stderr

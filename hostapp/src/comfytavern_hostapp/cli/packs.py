@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,8 @@ def list_packs(session: Session, load: bool, verbose: bool, as_json: bool) -> in
     from ..hosting import unknown_pack_problems  # the engine: not for help
 
     manager = session.open_host(quiet=True).packs if load else session.packs()
-    records = [_with_taken_verbs(record) for record in manager.records]
+    crashed = {} if load else manager.crashed  # a loaded host says it on the record itself
+    records = [_with_crash(_with_taken_verbs(record), crashed) for record in manager.records]
     for problem in unknown_pack_problems(session.config, manager):
         session.console.warning(str(problem))
     if as_json:
@@ -92,6 +93,23 @@ def _with_taken_verbs(record: PackRecord) -> PackRecord:
         f"its command {name!r} is taken by the host" for name in record.commands if name in own
     ]
     return replace(record, warnings=(*record.warnings, *taken)) if taken else record
+
+
+def _with_crash(record: PackRecord, crashed: Mapping[str, str]) -> PackRecord:
+    """Say of a pack that killed the process last time that it will not be loaded."""
+    from dataclasses import replace
+
+    from comfytavern.packs import PackState
+
+    if record.distribution not in crashed or record.state is PackState.DISABLED:
+        return record
+    return replace(
+        record,
+        state=PackState.FAILED,
+        phase=crashed[record.distribution],
+        error="it killed the process the last time it was loaded",
+        remedy=f"to try it again: comfytavern packs enable {record.distribution}",
+    )
 
 
 @packs.command("enable")
