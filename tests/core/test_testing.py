@@ -332,6 +332,13 @@ class Plain:
         self.count = 0
 
 
+@dataclass
+class Holder:
+    """Equal to another one if what it holds is; what it holds may be equal to nothing."""
+
+    held: object
+
+
 class Ambiguous(Plain):
     """An array of numbers, as numpy has them."""
 
@@ -356,6 +363,8 @@ UNTOUCHED: list[object] = [
     {"deep": []},
     Plain(),
     [Plain()],
+    Holder(Plain()),
+    Holder(math.nan),
     math.nan,
     [math.nan],
     Ambiguous(),

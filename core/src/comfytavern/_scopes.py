@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .errors import Finding
+from .errors import Finding, did_you_mean
 from .plan import PlanNode
 from .types import DataFlowType, SlotType
 from .workflow import InterfaceSlot, Workflow
@@ -14,6 +14,7 @@ from .workflow import InterfaceSlot, Workflow
 __all__ = ("ANY", "Findings", "Group", "Scope", "Source", "source_of")
 
 ANY = SlotType(DataFlowType.WILDCARD)
+MAX_HINTS = 50
 
 
 class Findings:
@@ -23,6 +24,12 @@ class Findings:
         self.problems: list[Finding] = []
         self.warnings: list[Finding] = []
         self._reported: set[tuple[str | None, str | None]] = set()
+        self._hints = 0
+
+    def hint(self, name: str, candidates: Collection[str]) -> str:
+        """Return the nearest name as a clause; nobody reads hundreds, and each takes time."""
+        self._hints += 1
+        return did_you_mean(name, candidates) if self._hints <= MAX_HINTS else ""
 
     def problem(
         self, code: str, message: str, node: str | None = None, slot: str | None = None

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from ._scopes import Findings, Group, Scope, Source, source_of
-from .errors import Finding, did_you_mean
+from .errors import Finding
 from .plan import InputKey, NodeKind, PlanNode, Target
 from .types import Converter, SlotType, can_connect, converter
 from .workflow import Edge
@@ -98,7 +98,7 @@ class Wiring:
         found = source_of(scope, edge.source, edge.source_slot)
         if found is None:
             node_id, slots = scope.prefix + edge.source, scope.output_names(edge.source)
-            hint = did_you_mean(edge.source_slot, slots) or f"; outputs: {_listed(slots)}"
+            hint = self._findings.hint(edge.source_slot, slots) or f"; outputs: {_listed(slots)}"
             message = f"node {node_id!r} has no output {edge.source_slot!r}{hint}"
             self._findings.problem("unknown_slot", message, node_id, edge.source_slot)
         return found
@@ -113,13 +113,13 @@ class Wiring:
             return  # the node is there; what is wrong with it has been reported
         full = scope.prefix + node_id
         message = f"an edge leads {preposition} node {full!r}, which does not exist"
-        hint = did_you_mean(node_id, scope.nodes)
+        hint = self._findings.hint(node_id, scope.nodes)
         self._findings.problem("unknown_node", message + hint, full)
 
     def _slot_exists(self, target: PlanNode, slot: str) -> bool:
         if slot in target.input_types or (target.dynamic and target.kind is not NodeKind.ENTRY):
             return True
-        hint = did_you_mean(slot, target.input_types)
+        hint = self._findings.hint(slot, target.input_types)
         message = f"node {target.id!r} has no input {slot!r}"
         message += hint or f"; inputs: {_listed(target.input_types)}"
         self._findings.problem("unknown_slot", message, target.id, slot)

@@ -82,6 +82,14 @@ class Finding:
     path: str | None = None
     severity: str = "error"
 
+    def __post_init__(self) -> None:
+        # Names come from files, where half of a surrogate pair may stand; UTF-8 has none.
+        for field in ("message", "node", "slot", "path"):
+            text = getattr(self, field)
+            if text is not None and not text.isascii():
+                clean = text.encode("utf-8", "backslashreplace").decode()
+                object.__setattr__(self, field, clean)
+
     def to_wire(self) -> dict[str, str]:
         """Return the finding as the ``details`` entry of an error body."""
         shown = {"code": self.code, "message": self.message}
