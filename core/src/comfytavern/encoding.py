@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from enum import Enum
 from math import isfinite
@@ -31,7 +31,7 @@ MAX_DEPTH = 64
 # No value is sent that takes more JSON than this; in characters, counted roughly.
 MAX_TEXT = 1 << 20
 # Of a structure that is larger than any use of it, no more than this is looked at.
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 200_000
 PREVIEW = 1000
 
 _log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class _Encoder:
     def __init__(self, blobs: BlobSink | None) -> None:
         self._blobs = blobs
         self._items = 0
+        self._path: set[int] = set()  # what is being encoded, to notice what holds itself
         self.size = 0
 
     def encode(self, value: object, depth: int) -> Any:  # Any: a JSON value
@@ -99,10 +100,8 @@ class _Encoder:
         self._items += 1
         if depth >= MAX_DEPTH or self._items > MAX_ITEMS or self.size > 16 * MAX_TEXT:
             return _opaque(value)
-        if isinstance(value, Mapping):
-            return {self._key(key): self.encode(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.encode(item, depth + 1) for item in value]
+        if isinstance(value, Mapping | list | tuple | set | frozenset):
+            return self._container(value, depth)
         if isinstance(value, bytes | bytearray | memoryview):
             return self._blob(bytes(value), "application/octet-stream")
         if isinstance(value, BaseModel):
@@ -114,6 +113,19 @@ class _Encoder:
         picture = getattr(type(value), "_repr_png_", None)  # pictures have it, for notebooks
         data = picture(value) if picture is not None else None
         return self._blob(data, "image/png") if isinstance(data, bytes) else _opaque(value)
+
+    def _container(
+        self, value: Mapping[object, object] | Iterable[object], depth: int
+    ) -> Any:  # Any: a JSON value
+        if id(value) in self._path:
+            return _opaque(value)
+        self._path.add(id(value))
+        try:
+            if isinstance(value, Mapping):
+                return {self._key(key): self.encode(item, depth + 1) for key, item in value.items()}
+            return [self.encode(item, depth + 1) for item in value]
+        finally:
+            self._path.discard(id(value))
 
     def _key(self, key: object) -> str:
         text = to_key(key)
@@ -147,7 +159,7 @@ class _Encoder:
         if self._blobs is not None:
             try:
                 self._blobs(digest, data, mime)
-            except OSError as exc:
+            except Exception as exc:  # a full disk, a store that is closed: the run goes on
                 _log.error("a value of %d bytes is not kept: %s", len(data), exc)
         return {"$blob": described}
 

@@ -87,7 +87,7 @@ class Finding:
         for field in ("message", "node", "slot", "path"):
             text = getattr(self, field)
             if text is not None and not text.isascii():
-                clean = text.encode("utf-8", "backslashreplace").decode()
+                clean = text.encode("utf-8", "replace").decode()
                 object.__setattr__(self, field, clean)
 
     def to_wire(self) -> dict[str, str]:

@@ -333,16 +333,19 @@ class _Snapshot:
     __hash__ = None  # type: ignore[assignment]  # compared only
 
     def __init__(self, value: object) -> None:
+        self._copy: object = None
         try:
-            self._copy = copy.deepcopy(value)
-        except Exception:  # a lock, a connection
-            self._copy = None
+            found = copy.deepcopy(value)
+            self.is_watched = bool(found == value)  # else it holds what equals only itself
+        except Exception:  # a lock, a connection; an array compares element by element
+            self.is_watched = False
+        else:
+            self._copy = found
 
     def __eq__(self, other: object) -> bool:
-        try:
-            return not isinstance(other, _Snapshot) or bool(self._copy == other._copy)
-        except Exception:  # an array compares element by element
-            return True
+        if not isinstance(other, _Snapshot):
+            return False
+        return not (self.is_watched and other.is_watched) or bool(self._copy == other._copy)
 
 
 def _feed(
