@@ -13,13 +13,21 @@ from comfytavern.definitions import NodeDefinition
 from comfytavern_core_nodes.catalog import definitions
 
 CATEGORIES = {"Group", "Loaders", "Processors", "LLM", "Utilities"}
-HEAVY = ("yaml", "PIL", "regex", "comfytavern_core_nodes.cards", "comfytavern_core_nodes.context")
+HEAVY = (
+    "yaml",
+    "PIL",
+    "regex",
+    "comfytavern_core_nodes.cards",
+    "comfytavern_core_nodes.context",
+    "comfytavern_core_nodes.worldbooks",
+)
 
 every_node = pytest.mark.parametrize("definition", definitions(), ids=lambda node: node.type)
 
 
 def test_nodes_are_those_of_the_specification() -> None:
     assert sorted(node.type for node in definitions()) == [
+        "ApplyRegex",
         "ArrayConstant",
         "BooleanConstant",
         "CharacterCardLoader",
@@ -28,17 +36,21 @@ def test_nodes_are_those_of_the_specification() -> None:
         "FloatConstant",
         "GroupInput",
         "GroupOutput",
+        "HistoryLoader",
         "IntegerConstant",
         "MathOperation",
         "NodeGroup",
         "ObjectConstant",
+        "PresetLoader",
         "RandomNumber",
+        "RegexRuleLoader",
         "StreamLogger",
         "StreamSuffixRelay",
         "StringConstant",
         "Switch",
         "TestWidgets",
         "TextMerge",
+        "WorldBookLoader",
     ]
 
 

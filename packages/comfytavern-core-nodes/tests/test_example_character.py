@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from comfytavern_core_nodes.cards import CardReading, read_card
-from comfytavern_core_nodes.context.plain import build_messages, history_from
+from comfytavern_core_nodes.context import ContextRequest, ContextSettings, build_context
+from comfytavern_core_nodes.histories import messages_from
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -53,9 +54,13 @@ def test_world_links_to_the_card_and_every_entry_can_be_found() -> None:
 
 
 def test_first_evening_gives_a_prompt_without_open_macros() -> None:
-    history = history_from((EXAMPLES / "histories" / "first-evening.json").read_text("utf-8"))
+    path = EXAMPLES / "histories" / "first-evening.json"
+    history = messages_from(path.read_text("utf-8"))
+    # Its world book has plain keys only, so no expression needs the worker.
     card = card_in(EXAMPLES / "characters" / "hesper.json").card.model_dump()
-    messages = build_messages(card, history, "Ann")
-    assert [message["role"] for message in messages[:2]] == ["system", "assistant"]
-    assert messages[1:-1] == history
+    settings = ContextSettings(user_name="Ann")
+    messages = build_context(ContextRequest(card=card, history=history, settings=settings)).messages
+    said = [message for message in messages if message["role"] != "system"]
+    assert messages[0]["role"] == "system"
+    assert said == [message.to_json() for message in history]
     assert all("{{" not in str(message["content"]) for message in messages)

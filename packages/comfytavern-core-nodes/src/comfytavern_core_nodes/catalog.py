@@ -11,8 +11,14 @@ from comfytavern.definitions import NodeDefinition
 from .io.group_input import GROUP_INPUT
 from .io.group_output import GROUP_OUTPUT
 from .io.node_group import NODE_GROUP
-from .loaders.definitions import CHARACTER_CARD_LOADER
-from .processors.definitions import CONTEXT_BUILDER
+from .loaders.definitions import (
+    CHARACTER_CARD_LOADER,
+    HISTORY_LOADER,
+    PRESET_LOADER,
+    REGEX_RULE_LOADER,
+    WORLD_BOOK_LOADER,
+)
+from .processors.definitions import APPLY_REGEX, CONTEXT_BUILDER
 from .utilities.collect import COLLECT
 from .utilities.constants import CONSTANTS
 from .utilities.math_operation import MATH_OPERATION
@@ -28,6 +34,11 @@ _DEFINITIONS = (
     GROUP_OUTPUT,
     NODE_GROUP,
     CHARACTER_CARD_LOADER,
+    WORLD_BOOK_LOADER,
+    PRESET_LOADER,
+    HISTORY_LOADER,
+    REGEX_RULE_LOADER,
+    APPLY_REGEX,
     CONTEXT_BUILDER,
     TEXT_MERGE,
     *CONSTANTS,

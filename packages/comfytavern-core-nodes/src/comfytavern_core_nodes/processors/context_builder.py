@@ -1,82 +1,93 @@
 """The code of ContextBuilder; imported when such a node first runs.
 
-Its slots are final, its builder is the plain one: presets, world books, regex rules and the card's
-own book are accepted and not used yet. The report names each of them, so that nobody takes the
-messages for more than they are.
+Thin: it reads inputs and configuration, and the ``context`` package does the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from typing import TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ValidationError
 
 from comfytavern.context import NodeContext
 from comfytavern.types import describe_value
 
-from ..context.plain import build_messages, history_from
+from ..context import (
+    ContextError,
+    ContextRequest,
+    ContextSettings,
+    TokenCounter,
+    WorkerEngine,
+    estimate_tokens,
+)
+from ..context import build_context as build
+from ..histories import messages_from
+from ..presets import preset_from
+from ..worldbooks import ScanSettings, Strategy
 
 __all__ = ("build_context",)
 
-_BUILDER = "plain"
-_UNUSED_INPUTS = ("presetData", "worldBookData", "regexRules")
-_UNUSED_CARD_FIELDS = ("character_book", "depth_prompt", "regex_scripts")
+_ESTIMATE = "estimate"
+_YES_OR_NO = {"yes": True, "no": False}
+_LORE = "wi_"
+_AS_BOOKS_SAY = -1
+_STRATEGIES = {strategy.name.lower(): strategy for strategy in Strategy}
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 def build_context(inputs: Mapping[str, object], context: NodeContext) -> dict[str, object]:
     """Build the messages. A plain function: the engine runs it in a thread, as chats get long.
 
-    :raises ValueError: the history does not hold messages; the text names the message
+    :raises ContextError: what must be sent does not fit, or a setting cannot be used
+    :raises HistoryError: the history does not hold messages; the text names the message
+    :raises PresetError: the preset is none
     """
-    used: list[str] = []
-    warnings: list[str] = []
-    card = _card(inputs, context, used, warnings)
-    history = history_from(inputs.get("historyMessages"))
-    if history:
-        used.append("historyMessages")
-    if message := _text(inputs, context, "user_message", used):
-        history.append({"role": "user", "content": message})
-    user_name = _text(inputs, context, "user_name", used) or "User"
-    messages = build_messages(card, history, user_name)
-    unused = _unused(inputs, card)
-    for entry in unused:
-        context.log.warning("%s is not used: %s", entry["input"], entry["reason"])
-    report = {
-        "builder": _BUILDER,
-        "messageCount": len(messages),
-        "used": used,
-        "unused": unused,
-        "warnings": warnings,
-    }
-    state = inputs.get("state")
-    return {
-        "finalMessages": messages,
-        "report": report,
-        "state": {} if state is None else state,
-    }
+    config = context.config
+    worker = context.services.get("regex_worker")
+    request = ContextRequest(
+        card=_object(inputs, "characterData", "a card"),
+        preset=preset_from(inputs.get("presetData")).preset,
+        history=messages_from(inputs.get("historyMessages")),
+        user_message=_text(inputs, context, "user_message"),
+        settings=_settings(config, _text(inputs, context, "user_name") or "User"),
+        books=_listed(inputs.get("worldBookData")),
+        scan=_scan_settings(config),
+        state=_object(inputs, "state", "what this node gave as its state"),
+        rules=_listed(inputs.get("regexRules")),
+        regexes=None if worker is None else WorkerEngine(worker),
+        count_tokens=_counter(context),
+        random=_chance(config.get("seed")),
+        zone=_zone(config.get("time_zone")),
+    )
+    built = build(request)
+    for warning in built.warnings:
+        context.log.warning("%s", warning)
+    return {"finalMessages": built.messages, "report": built.report, "state": built.state}
 
 
-def _card(
-    inputs: Mapping[str, object], context: NodeContext, used: list[str], warnings: list[str]
-) -> Mapping[str, object] | None:
-    card = inputs.get("characterData")
-    if card is None:
-        return None
-    if not isinstance(card, Mapping):
-        raise TypeError(f"input 'characterData' is {describe_value(card)}; expected a card")
-    if not card.get("name"):
-        warnings.append("characterData has no name; expected a card as a card loader gives it")
-    used.append("characterData")
-    index = context.config.get("greeting_index") or 0
-    if index == 0:
-        return card
-    alternates = card.get("alternate_greetings")
-    count = len(alternates) if isinstance(alternates, list) else 0
-    if not isinstance(alternates, list) or not isinstance(index, int) or index > count:
-        warnings.append(f"there is no greeting {index}; the card has 0 to {count}, 0 is used")
-        return card
-    return {**card, "first_mes": alternates[index - 1]}
+def _object(inputs: Mapping[str, object], name: str, expected: str) -> Mapping[str, object]:
+    value = inputs.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"input {name!r} is {describe_value(value)}; expected {expected}")
+    return value
 
 
-def _text(inputs: Mapping[str, object], context: NodeContext, name: str, used: list[str]) -> str:
+def _listed(value: object) -> list[object]:
+    """Return what is connected as a list: nothing, one thing, or several."""
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple):
+        return [value]
+    return [each for each in value if each is not None]
+
+
+def _text(inputs: Mapping[str, object], context: NodeContext, name: str) -> str:
     value = inputs.get(name)
     if value is None:
         value = context.config.get(name)
@@ -84,18 +95,108 @@ def _text(inputs: Mapping[str, object], context: NodeContext, name: str, used: l
         return ""
     if not isinstance(value, str):
         raise TypeError(f"{name!r} is {describe_value(value)}; expected text")
-    if value.strip():
-        used.append(name)
     return value.strip()
 
 
-def _unused(
-    inputs: Mapping[str, object], card: Mapping[str, object] | None
-) -> list[dict[str, str]]:
-    reason = f"the {_BUILDER} builder does not use it yet"
-    unused = [{"input": name, "reason": reason} for name in _UNUSED_INPUTS if inputs.get(name)]
-    if inputs.get("state"):
-        unused.append({"input": "state", "reason": f"{reason}; it is given on unchanged"})
-    fields = [field for field in _UNUSED_CARD_FIELDS if card is not None and card.get(field)]
-    unused += [{"input": f"characterData.{field}", "reason": reason} for field in fields]
-    return unused
+def _settings(config: Mapping[str, object], user_name: str) -> ContextSettings:
+    values: dict[str, object] = {
+        "user_name": user_name,
+        "persona": _named(config, "persona_", ("text", "position", "depth", "role")),
+        "note": {
+            **_named(config, "note_", ("text", "place", "depth", "role", "interval")),
+            **_renamed(config, {"note_scan": "allow_scan"}),
+        },
+        **_renamed(config, {"greeting_index": "greeting"}),
+        **_named(
+            config,
+            "",
+            (
+                "scenario",
+                "generation",
+                "prefer_character_prompt",
+                "prefer_character_jailbreak",
+                "pin_examples",
+                "strip_examples",
+                "example_style",
+                "on_overflow",
+                "chat_id",
+            ),
+        ),
+        # In the configuration 0 stands for "as the preset says".
+        "max_context": config.get("max_context") or None,
+        "max_tokens": config.get("max_tokens") or None,
+        "squash_system": _YES_OR_NO.get(str(config.get("squash_system"))),
+    }
+    return _validated(ContextSettings, values, "")
+
+
+def _scan_settings(config: Mapping[str, object]) -> ScanSettings:
+    values = _named(
+        config,
+        _LORE,
+        (
+            "scan_depth",
+            "budget_percent",
+            "budget_cap",
+            "include_names",
+            "case_sensitive",
+            "match_whole_words",
+            "min_activations",
+            "min_activations_depth_max",
+            "max_recursion_steps",
+            "use_group_scoring",
+        ),
+    )
+    for name in ("scan_depth", "budget_cap"):
+        if values.get(name) == _AS_BOOKS_SAY:
+            values[name] = "book"
+    recursive = str(config.get(f"{_LORE}recursive"))
+    strategy = str(config.get(f"{_LORE}insertion_strategy"))
+    values |= {
+        "recursive": _YES_OR_NO.get(recursive, "book"),
+        "insertion_strategy": _STRATEGIES.get(strategy, Strategy.CHARACTER_FIRST),
+    }
+    return _validated(ScanSettings, values, _LORE)
+
+
+def _validated(model: type[_Settings], values: Mapping[str, object], prefix: str) -> _Settings:
+    try:
+        return model.model_validate(values)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        name = prefix + "_".join(str(part) for part in first["loc"])
+        raise ContextError("bad_input", f"setting {name!r}: {first['msg'].lower()}") from exc
+
+
+def _named(config: Mapping[str, object], prefix: str, names: tuple[str, ...]) -> dict[str, object]:
+    return _renamed(config, {prefix + name: name for name in names})
+
+
+def _renamed(config: Mapping[str, object], names: Mapping[str, str]) -> dict[str, object]:
+    values = {new: config.get(name) for name, new in names.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _counter(context: NodeContext) -> TokenCounter:
+    name = context.config.get("token_counter") or _ESTIMATE
+    if name == _ESTIMATE:
+        return estimate_tokens
+    service = context.services.get(str(name))
+    if not callable(service):
+        reason = f"token counter {name!r} is neither '{_ESTIMATE}' nor a service of a pack"
+        raise ContextError("bad_input", reason)
+    return lambda text: int(service(text))
+
+
+def _chance(seed: object) -> Callable[[], float]:
+    if isinstance(seed, int) and seed >= 0:
+        return random.Random(seed).random
+    return random.random
+
+
+def _zone(name: object) -> tzinfo:
+    try:
+        return ZoneInfo(str(name or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        reason = f"time zone {name!r} is not known; expected a name such as Europe/Paris"
+        raise ContextError("bad_input", reason) from exc

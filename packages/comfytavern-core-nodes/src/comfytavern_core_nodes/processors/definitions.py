@@ -5,10 +5,9 @@ from __future__ import annotations
 from comfytavern.definitions import InputDefinition, NodeDefinition, OutputDefinition
 from comfytavern.types import DataFlowType, MatchCategory
 
-__all__ = ("CONTEXT_BUILDER",)
+from .context_config import CONTEXT_CONFIG, USER_MESSAGE, USER_NAME
 
-_USER_NAME = "How the card and the messages call the user: {{user}}."
-_USER_MESSAGE = "What the user says now; it becomes the last message of the chat."
+__all__ = ("APPLY_REGEX", "CONTEXT_BUILDER")
 
 _CONTEXT_INPUTS = {
     "presetData": InputDefinition(
@@ -47,13 +46,13 @@ _CONTEXT_INPUTS = {
     ),
     "user_name": InputDefinition(
         display_name="User name",
-        description=f"{_USER_NAME} If it is connected, it wins over the configuration.",
+        description=f"{USER_NAME} If it is connected, it wins over the configuration.",
         data_flow_type=DataFlowType.STRING,
         config={"placeholder": "from the configuration"},
     ),
     "user_message": InputDefinition(
         display_name="Message",
-        description=f"{_USER_MESSAGE} If it is connected, it wins over the configuration.",
+        description=f"{USER_MESSAGE} If it is connected, it wins over the configuration.",
         data_flow_type=DataFlowType.STRING,
         config={"multiline": True, "placeholder": "what the user says"},
     ),
@@ -63,8 +62,8 @@ CONTEXT_BUILDER = NodeDefinition(
     type="ContextBuilder",
     category="Processors",
     display_name="Build Context",
-    description="Makes the messages for a chat model out of a character, the chat so far and"
-    " what the user says. Its report names every input that it could not use yet.",
+    description="Makes the messages for a chat model out of a character, a preset, world books, the"
+    " chat so far and what the user says. Its report says where every part of them comes from.",
     inputs=_CONTEXT_INPUTS,
     outputs={
         "finalMessages": OutputDefinition(
@@ -75,7 +74,8 @@ CONTEXT_BUILDER = NodeDefinition(
         ),
         "report": OutputDefinition(
             display_name="Report",
-            description="What was used, what was not and why, and warnings.",
+            description="Why the messages are as they are: which entries of world books were used"
+            " and why, what each part costs, what was left out, and where each text comes from.",
             data_flow_type=DataFlowType.OBJECT,
             match_categories=(MatchCategory.JSON,),
         ),
@@ -85,29 +85,68 @@ CONTEXT_BUILDER = NodeDefinition(
             data_flow_type=DataFlowType.OBJECT,
         ),
     },
+    config_schema=CONTEXT_CONFIG,
+    width=280,
+    idempotent=True,
+    execute="comfytavern_core_nodes.processors.context_builder:build_context",
+)
+
+APPLY_REGEX = NodeDefinition(
+    type="ApplyRegex",
+    category="Processors",
+    display_name="Apply Regex Rules",
+    description="Changes a text by regular expressions, one rule after the other, with the meaning"
+    " they have in JavaScript. Inline rules come before loaded ones and hide those of their names."
+    " A rule that takes too long fails the node.",
+    inputs={
+        "inputText": InputDefinition(
+            display_name="Text",
+            description="The text to change.",
+            data_flow_type=DataFlowType.STRING,
+            required=True,
+            config={"multiline": True, "placeholder": "text to change"},
+        ),
+        "inlineRegexRules": InputDefinition(
+            display_name="Inline rules",
+            description="Rules that are written here: a list of objects with name, pattern,"
+            " replacement and, if wanted, flags and enabled.",
+            data_flow_type=DataFlowType.ARRAY,
+            match_categories=(MatchCategory.REGEX_RULE_ARRAY,),
+        ),
+        "regexRules": InputDefinition(
+            display_name="Regex rules",
+            description="Rules of a file, as a loader gives them.",
+            data_flow_type=DataFlowType.ARRAY,
+            match_categories=(MatchCategory.REGEX_RULE_ARRAY,),
+        ),
+    },
+    outputs={
+        "outputText": OutputDefinition(
+            display_name="Text",
+            description="The text after the last rule.",
+            data_flow_type=DataFlowType.STRING,
+        )
+    },
     config_schema={
-        "user_name": InputDefinition(
-            display_name="User name",
-            description=_USER_NAME,
+        "placement": InputDefinition(
+            display_name="Kind of text",
+            description="Which SillyTavern scripts apply: those for the user's messages, for"
+            " replies, for commands, world info or reasoning; or any, whatever they are for.",
             data_flow_type=DataFlowType.STRING,
-            config={"default": "User", "placeholder": "User"},
+            config={
+                "default": "any",
+                "suggestions": ["any", "user", "ai", "slash", "world_info", "reasoning"],
+            },
         ),
-        "user_message": InputDefinition(
-            display_name="Message",
-            description=_USER_MESSAGE,
-            data_flow_type=DataFlowType.STRING,
-            match_categories=(MatchCategory.UI_BLOCK,),
-            config={"default": "", "multiline": True, "placeholder": "what the user says"},
-        ),
-        "greeting_index": InputDefinition(
-            display_name="Greeting",
-            description="Which greeting opens the chat: 0 is the card's first message, 1 and up"
-            " are its alternate greetings.",
+        "depth": InputDefinition(
+            display_name="Depth",
+            description="How many messages come after this text, for scripts with limits of depth;"
+            " -1 if the text is no message.",
             data_flow_type=DataFlowType.INTEGER,
-            config={"default": 0, "min": 0, "step": 1},
+            config={"default": -1, "min": -1, "step": 1},
         ),
     },
     width=280,
     idempotent=True,
-    execute="comfytavern_core_nodes.processors.context_builder:build_context",
+    execute="comfytavern_core_nodes.processors.apply_regex:apply_regex",
 )
