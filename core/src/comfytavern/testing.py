@@ -12,7 +12,6 @@ async def test_shout() -> None:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -21,11 +20,11 @@ from typing import Any
 
 import anyio.to_thread
 
-from .chunks import Chunk, Outputs
-from .context import NodeContext
-from .definitions import Execute, InputDefinition, NodeDefinition, OutputDefinition
+from ._test_bench import NODE, borrowed, content_of, feed
+from .chunks import Chunk
+from .definitions import NodeDefinition
 from .discovery import normalise
-from .engine import EngineLimits, import_reference
+from .engine import EngineLimits
 from .errors import ComfyTavernError, NodeFailedError, ResourceError
 from .events import EventType, Status
 from .hookspecs import hookimpl
@@ -35,7 +34,6 @@ from .plan import PlanNode
 from .recorder import EventRecorder
 from .runner import Envelope
 from .sinks import EventSink, merge_sinks
-from .types import DataFlowType
 from .workflow import Workflow, parse_workflow
 
 __all__ = (
@@ -48,8 +46,6 @@ __all__ = (
     "run_graph",
     "run_node",
 )
-
-_NODE = "node"
 
 
 class InputMutatedError(ComfyTavernError):
@@ -270,16 +266,16 @@ async def run_node(
     :raises WorkflowError: an input is missing or not declared
     """
     given = {**(inputs or {}), **more_inputs}
-    watch, before = _Watch(), {name: _content(value) for name, value in given.items()}
-    nodes, edges, feeders = _feed(definition, given)
+    watch, before = _Watch(), {name: content_of(value) for name, value in given.items()}
+    nodes, edges, feeders = feed(definition, given)
     placed = {
-        "id": _NODE,
+        "id": NODE,
         "fullType": f"test:{definition.type}",
         "configValues": dict(config or {}),
     }
     workflow = {"nodes": [placed, *nodes], "edges": edges}
     async with pack_host(
-        await anyio.to_thread.run_sync(_borrowed, definition),
+        await anyio.to_thread.run_sync(borrowed, definition),
         *feeders,
         services=services,
         resources=resources,
@@ -292,98 +288,8 @@ async def run_node(
     if result.error is not None:
         raise result.error
     for name, content in before.items():
-        if _content(given[name]) != content:
+        if content_of(given[name]) != content:
             raise InputMutatedError(name)
-    chunks = [chunk for node_id, chunk in watch.chunks if node_id == _NODE]
-    outputs = watch.outputs.get(_NODE, {})
-    return NodeResult(outputs, chunks, watch.progress, result.states[_NODE])
-
-
-def _borrowed(definition: NodeDefinition) -> NodeDefinition:
-    """Return a definition that no pack owns: what it names by text is imported here and now."""
-
-    def imported(execute: Execute | str | None) -> Execute | None:
-        return import_reference(execute, "test") if isinstance(execute, str) else execute
-
-    modes = {
-        name: mode.model_copy(update={"execute": imported(mode.execute)})
-        for name, mode in definition.modes.items()
-    }
-    changed = {"namespace": None, "execute": imported(definition.execute), "modes": modes}
-    return definition.model_copy(update=changed)
-
-
-def _content(value: object, depth: int = 0) -> object:
-    """Return what a value consists of, to be compared later; an object counts as itself."""
-    if depth < 50:
-        if isinstance(value, dict):
-            return {key: _content(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [_content(item, depth + 1) for item in value]
-        if isinstance(value, set | bytearray):
-            return bytes(value) if isinstance(value, bytearray) else frozenset(value)
-    if isinstance(value, str | int | float | bytes | None):
-        return repr(value)  # NaN is not equal to itself
-    return id(value) if type(value).__eq__ is object.__eq__ else _Snapshot(value)
-
-
-class _Snapshot:
-    """A copy of an object that has an equality of its own, as far as it can be copied."""
-
-    __hash__ = None  # type: ignore[assignment]  # compared only
-
-    def __init__(self, value: object) -> None:
-        self._copy: object = None
-        try:
-            found = copy.deepcopy(value)
-            self.is_watched = bool(found == value)  # else it holds what equals only itself
-        except Exception:  # a lock, a connection; an array compares element by element
-            self.is_watched = False
-        else:
-            self._copy = found
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Snapshot):
-            return False
-        return not (self.is_watched and other.is_watched) or bool(self._copy == other._copy)
-
-
-def _feed(
-    definition: NodeDefinition, given: Mapping[str, object]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[NodeDefinition]]:  # Any: JSON
-    """Return nodes that bring the given inputs by edges, as a workflow would."""
-    inputs = dict(definition.inputs)
-    for mode in definition.modes.values():
-        inputs |= mode.inputs
-    nodes: list[dict[str, Any]] = []  # Any: JSON
-    edges: list[dict[str, Any]] = []  # Any: JSON
-    feeders: list[NodeDefinition] = []
-    for slot, value in given.items():
-        declared = inputs.get(slot)
-        several = declared is not None and declared.multi and isinstance(value, list | tuple)
-        items = list(value) if several and isinstance(value, list | tuple) else [value]
-        for item in items:
-            number = len(feeders)
-            feeders.append(_feeder(f"_Feed{number}", declared, item))
-            nodes.append({"id": f"feed{number}", "fullType": f"test:_Feed{number}"})
-            ends = {"sourceNodeId": f"feed{number}", "sourceHandle": "value"}
-            edges.append(ends | {"targetNodeId": _NODE, "targetHandle": slot})
-    return nodes, edges, feeders
-
-
-def _feeder(name: str, declared: InputDefinition | None, value: object) -> NodeDefinition:
-    is_stream = declared is not None and declared.is_stream
-    flow = DataFlowType.WILDCARD
-
-    async def stream(inputs: Mapping[str, object], context: NodeContext) -> AsyncIterator[Any]:
-        assert isinstance(value, Iterable), "a stream input is given as a list of chunks"
-        for item in value:
-            yield item
-        yield Outputs()
-
-    async def constant(inputs: Mapping[str, object], context: NodeContext) -> dict[str, object]:
-        return {"value": value}
-
-    output = OutputDefinition(data_flow_type=flow, is_stream=is_stream)
-    execute = stream if is_stream else constant
-    return NodeDefinition(type=name, outputs={"value": output}, execute=execute)
+    chunks = [chunk for node_id, chunk in watch.chunks if node_id == NODE]
+    outputs = watch.outputs.get(NODE, {})
+    return NodeResult(outputs, chunks, watch.progress, result.states[NODE])
