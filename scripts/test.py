@@ -1,8 +1,8 @@
-"""Run pytest with the branch coverage of core; arguments go on to pytest.
+"""Run pytest; arguments go on to it. With ``--coverage`` first, measure the branches of core.
 
 The last line is pytest's own summary. Coverage starts here and not through a pytest plugin: core
 is itself a pytest plugin, and what pytest imports before the measuring begins would count as
-never run.
+never run. It is not the default because tracing every line takes longer than all the tests.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import coverage
-
 if TYPE_CHECKING:
+    import coverage
     import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,12 +49,23 @@ class CoverageReport:
 def main(arguments: list[str]) -> int:
     """Run the tests and give pytest's exit code, or that of missing coverage."""
     os.chdir(ROOT)
+    if arguments[:1] != ["--coverage"]:
+        import pytest
+
+        return int(pytest.main(arguments))
+    return with_coverage(arguments[1:])
+
+
+def with_coverage(arguments: list[str]) -> int:
+    """Run the tests while coverage watches; a test may take longer then."""
+    import coverage
+
     measured = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"))
     measured.start()
     import pytest  # only now, so that the plugins it loads are measured
 
     report = CoverageReport(measured, whole=not arguments)
-    outcome = int(pytest.main(arguments, plugins=[report]))
+    outcome = int(pytest.main(["--timeout=120", *arguments], plugins=[report]))
     return outcome or (0 if report.suffices else COVERAGE_FAILED)
 
 
