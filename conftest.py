@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made says something about the machine, not about the code.
+settings.register_profile(
+    "comfytavern", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("comfytavern")
 
 FIELD_DATA = "COMFYTAVERN_FIELD_DATA"
 _left_out = pytest.StashKey[int]()
