@@ -451,21 +451,31 @@ def test_too_many_nodes() -> None:
     compile_workflow(workflow, Types(), limits=CompileLimits(nodes=4))
 
 
-# Quadratic time would take minutes here; linear time takes a second.
-@pytest.mark.timeout(8)
-def test_a_long_cycle_is_found_in_time() -> None:
-    count = 60_000
+def test_a_long_cycle_is_told_in_short() -> None:
+    count = 3000
     nodes = (place(str(number), "Any") for number in range(count))
     ring = edges(*(f"{number}.out -> {(number + 1) % count}.in" for number in range(count)))
-    assert [found.code for found in problems(flow(*nodes, edges=ring))] == ["cycle"]
+    (finding,) = problems(flow(*nodes, edges=ring))
+    assert finding.code == "cycle"
+    assert len(finding.message) < 1000
 
 
-@pytest.mark.timeout(8)
 @pytest.mark.parametrize(("nodes", "strays"), [(3000, 3000), (400, 6000)])
-def test_many_stray_edges_are_reported_in_time(nodes: int, strays: int) -> None:
+def test_many_stray_edges_cost_few_comparisons(
+    nodes: int, strays: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+
+    def closest(name: str, candidates: list[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
+        nonlocal compared
+        compared += len(candidates)
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", closest)
     placed = (place(f"node-{number}", "Any") for number in range(nodes))
     stray = edges(*(f"node-1.out -> node-{number}x.in" for number in range(strays)))
     assert len(problems(flow(*placed, edges=stray))) == strays
+    assert compared <= 100_000  # each takes 8 microseconds
 
 
 # --- groups -------------------------------------------------------------------------------
@@ -632,6 +642,19 @@ def test_a_group_may_name_its_workflow_as_an_input() -> None:
     message = "node 'g' has no input 'prompf'; its value is not used; did you mean 'prompt'?"
     assert [warning.message for warning in plan.warnings] == [message]
     assert node_of(plan, "g").static == {"prompt": "x"}
+
+
+def test_a_stream_comes_straight_out_of_a_group() -> None:
+    inner = flow(
+        place("w", "Writer"),
+        place("lost", "GroupOutput"),
+        place("end", "GroupOutput"),
+        edges=edges("w.words -> end.told"),
+    )
+    outer = flow(group("g", "w"), place("r", "Reader"), edges=edges("g.told -> r.words"))
+    plan = plan_of(outer, workflows={"w": inner})
+    (writer, reader) = (node_of(plan, "g/w"), node_of(plan, "r"))
+    assert reader.index in [target.node for target in writer.stream_out["words"]]
 
 
 def test_a_bypassed_group_is_one_node_with_the_slots_of_its_workflow() -> None:

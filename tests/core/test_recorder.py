@@ -448,6 +448,30 @@ async def test_a_batch_comes_as_soon_as_there_is_something() -> None:
     assert {event["payload"]["promptId"] for batch in batches for event in batch} == {"r1"}
 
 
+async def test_a_batch_comes_when_a_node_starts() -> None:
+    batches: list[list[str]] = []
+
+    async def collect(recorder: EventRecorder) -> None:
+        while batch := await recorder.next_batch():
+            batches.append(kinds(batch))
+
+    gate = Gate()
+    reads = {"nodes": [place("g", "Gate"), place("r", "Read")], "edges": edges("g.s -> r.words")}
+    with fail_after(5):
+        async with pack_host(gate.definition, *NODES) as host, anyio.create_task_group() as tasks:
+            recorder = EventRecorder("r1")
+            plan = await host.compile(reads)
+            tasks.start_soon(collect, recorder)
+            started = host.start(plan, run_id="r1", sink=recorder.sink)
+            await wait_all_tasks_blocked()
+            assert "NODE_EXECUTING r" in batches[-1]
+            await gate.send.send(None)
+            await started.wait()
+        gate.send.close()
+        gate.receive.close()
+    assert batches[-1][-1] == "EXECUTION_STATUS_UPDATE complete"
+
+
 async def test_taking_does_not_wait() -> None:
     recorder = EventRecorder("r")
     assert recorder.take() == []

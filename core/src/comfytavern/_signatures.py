@@ -163,7 +163,7 @@ def _read_result(
         return {marker.name: marker.definition(_chunk_hint(inner), stream=True)}, None
     if hint is None or hint is types.NoneType:
         return {}, None
-    if marker is None and get_origin(hint) is tuple:
+    if marker is None and get_origin(hint) is tuple and Ellipsis not in get_args(hint):
         named = [_unwrap(part, Output) for part in get_args(hint)]
         if any(part_marker is None for _, part_marker in named):
             raise TypeError(

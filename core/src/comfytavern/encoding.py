@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from enum import Enum
+from itertools import takewhile
 from math import isfinite
 from typing import Any
 
@@ -96,9 +97,12 @@ class _Encoder:
             return float(value) if isfinite(value) else None
         return self._structure(value, depth)
 
+    def _has_room(self, _: object) -> bool:
+        return self.size < 4 * MAX_TEXT  # beyond, it is a blob anyway, of the beginning
+
     def _structure(self, value: object, depth: int) -> Any:  # Any: a JSON value
         self._items += 1
-        if depth >= MAX_DEPTH or self._items > MAX_ITEMS or self.size > 16 * MAX_TEXT:
+        if depth >= MAX_DEPTH or self._items > MAX_ITEMS:
             return _opaque(value)
         if isinstance(value, Mapping | list | tuple | set | frozenset):
             return self._container(value, depth)
@@ -122,8 +126,9 @@ class _Encoder:
         self._path.add(id(value))
         try:
             if isinstance(value, Mapping):
-                return {self._key(key): self.encode(item, depth + 1) for key, item in value.items()}
-            return [self.encode(item, depth + 1) for item in value]
+                items = takewhile(self._has_room, value.items())
+                return {self._key(key): self.encode(item, depth + 1) for key, item in items}
+            return [self.encode(item, depth + 1) for item in takewhile(self._has_room, value)]
         finally:
             self._path.discard(id(value))
 
@@ -140,8 +145,6 @@ class _Encoder:
 
     def as_blob(self, encoded: object) -> dict[str, Any]:  # Any: a JSON value
         """Return a large structure as a blob of its own JSON."""
-        if isinstance(encoded, dict) and encoded.keys() == {"$blob"}:
-            return encoded
         text = json.dumps(encoded, ensure_ascii=False)
         return self._blob(text.encode(), "application/json", text)
 

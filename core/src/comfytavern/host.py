@@ -38,7 +38,7 @@ from .workflow import Workflow, parse_workflow
 __all__ = ("PackHost",)
 
 # Compiling costs some ten microseconds per node; from here on that happens in a thread.
-LARGE = 200
+LARGE = 400
 
 
 class PackHost:
@@ -179,8 +179,7 @@ class PackHost:
 
         :raises WorkflowError: with every finding at once
         """
-        nodes = workflow.nodes if isinstance(workflow, Workflow) else workflow.get("nodes")
-        if resolver is None and isinstance(nodes, list | tuple) and len(nodes) < LARGE:
+        if resolver is None and _size(workflow) < LARGE:
             return self.compile_now(workflow)
         return await anyio.to_thread.run_sync(self.compile_now, workflow, resolver)
 
@@ -256,3 +255,11 @@ class PackHost:
                 )
             return answer
         return standard_outputs(request)
+
+
+def _size(workflow: Workflow | Mapping[str, object]) -> int:
+    """Return how many nodes and edges a workflow has, as far as it has a shape."""
+    if isinstance(workflow, Workflow):
+        return len(workflow.nodes) + len(workflow.edges)
+    parts = (workflow.get("nodes"), workflow.get("edges"))
+    return sum(len(part) for part in parts if isinstance(part, list | tuple))
