@@ -103,6 +103,12 @@ def code_of(data: bytes, name: str = "x.json") -> str:
     return caught.value.code
 
 
+def test_a_depth_far_below_zero_takes_no_rounds() -> None:
+    book = {"scan_depth": -(10**15), "entries": [{"keys": ["text"], "content": "c"}]}
+    reading = read_world_book(json.dumps(book).encode(), "x.json")
+    activates(prepare(reading.book))
+
+
 def test_too_many_entries() -> None:
     many = b'{"entries":[' + b",".join([b"{}"] * 100_001) + b"]}"
     assert code_of(many) == "too_large"

@@ -177,10 +177,14 @@ def _limits(scene: Scene, settings: ScanSettings) -> Limits:
 
 
 def _depth(settings: ScanSettings, use: BookUse) -> int:
+    """Return how many messages are searched for a book; below zero is as much as zero.
+
+    Going deeper step by step would otherwise take as many rounds as the number is negative.
+    """
     if isinstance(settings.scan_depth, int):
-        return settings.scan_depth
+        return max(0, settings.scan_depth)
     own = use.book.book.scan_depth
-    return DEFAULT_SCAN_DEPTH if own is None else own
+    return DEFAULT_SCAN_DEPTH if own is None else max(0, own)
 
 
 def _cap(uses: Sequence[BookUse], settings: ScanSettings) -> int:
