@@ -416,6 +416,11 @@ def test_every_problem_at_once_in_document_order() -> None:
     ]
 
 
+def test_an_id_is_taken_also_by_a_node_of_unknown_type() -> None:
+    found = problems(flow(place("a", "Nope"), place("a", "Text")))
+    assert [finding.code for finding in found] == ["unknown_node_type", "duplicate_id"]
+
+
 def test_a_cycle_is_reported_beside_other_problems() -> None:
     workflow = flow(
         place("a", "Any"),

@@ -85,12 +85,14 @@ class _Compiler:
 
     def _build(self, scope: Scope, path: tuple[str, ...]) -> None:
         scope.placed_ids = frozenset(node.id for node in scope.workflow.nodes)
+        seen: set[str] = set()
         for placed in scope.workflow.nodes:
             node_id = scope.prefix + placed.id
-            if placed.id in scope.nodes:
+            if placed.id in seen:
                 message = f"two nodes have the id {node_id!r}; ids are unique"
                 self._findings.problem("duplicate_id", message, node_id)
                 continue
+            seen.add(placed.id)
             if len(self._nodes) >= self._limits.nodes:
                 message = f"the workflow has more than {self._limits.nodes} nodes, groups included"
                 self._findings.problem("too_many_nodes", message)
