@@ -280,6 +280,18 @@ async def test_what_a_stream_yields_is_checked(items: list[object], message: str
     assert last["yieldedContent"] == {"type": "error_chunk", "content": message}
 
 
+async def test_a_packs_own_kind_of_chunk_is_a_chunk() -> None:
+    class Word(Chunk):
+        pass
+
+    @node(type="Talk")
+    async def talk() -> AsyncIterator[Annotated[str | Chunk, Output("words")]]:
+        yield Word("text_chunk", "one")
+
+    result = await run_node(talk)
+    assert list(result.chunks) == [Chunk.text("one")]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 256])
 async def test_a_limit_never_starves_a_streams_reader(limit: int) -> None:
     @node(type="Talk")

@@ -147,6 +147,8 @@ async def _drain(
                     item = await following()
             elif isinstance(item, str) and outputs is None:
                 item = Chunk("text_chunk", item)
+            elif isinstance(item, Chunk) and type(item) is not Chunk:
+                item = Chunk(*item)  # a pack's own kind of chunk
             else:
                 outputs = _final_outputs(node, item, outputs)
                 item = await following()
