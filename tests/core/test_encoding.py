@@ -129,7 +129,8 @@ def test_values(value: object, expected: Json) -> None:
 
 
 def test_paths_and_secrets_are_not_shown() -> None:
-    assert to_json(Path("a")) == {"$opaque": f"pathlib.{type(Path('a')).__name__}"}
+    kind = type(Path("a"))  # its module differs between releases of Python
+    assert to_json(Path("a")) == {"$opaque": f"{kind.__module__}.{kind.__qualname__}"}
     model = Model(display_name="d", secret=SecretStr("hush"))
     assert to_json(model) == {
         "displayName": "d",

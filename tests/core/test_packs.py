@@ -290,7 +290,9 @@ def test_a_broken_pack_fails_alone(
 
 def test_traceback_begins_in_the_pack(packs: PacksOnDisk) -> None:
     packs.write("bad-pack", "def fail():\n    raise ValueError('why')\nfail()")
-    assert loaded(packs).record("bad-pack").traceback == (
+    lines = loaded(packs).record("bad-pack").traceback.splitlines(keepends=True)
+    # Python 3.13 underlines the call that failed.
+    assert "".join(line for line in lines if line.strip(" ~^\n")) == (
         "Traceback (most recent call last):\n"
         f'  File "{packs.root}/bad_pack.py", line 3, in <module>\n    fail()\n'
         f"  File \"{packs.root}/bad_pack.py\", line 2, in fail\n    raise ValueError('why')\n"

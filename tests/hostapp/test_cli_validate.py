@@ -71,7 +71,7 @@ def test_json_tells_a_failure_as_json(command: CommandLine) -> None:
             "details": [],
         }
     }
-    file = command.write("w.json", workflow(node("a", "x:Y"), node("a", "x:Z")))
+    file = command.write("w.json", workflow(node("a", "x:Y"), node("b", "x:Z")))
     error = json.loads(command("run", file, "--json").stdout)["error"]
     assert (error["code"], error["message"]) == ("workflow_invalid", "2 problems")
     assert [detail["code"] for detail in error["details"]] == ["unknown_node_type"] * 2

@@ -27,6 +27,7 @@ __all__ = ("StreamNetwork", "StreamReader", "StreamWriter", "Tap")
 Tap = Callable[[Chunk, bool], None]
 
 STREAM_ENDED = Chunk("finish_reason_chunk", "Stream ended")
+_BEGIN = Chunk("begin", None)  # never seen by a reader
 
 
 class StreamWriter:
@@ -199,10 +200,13 @@ class StreamReader:
         chunks = self._iterate()
         # Dropping the generator (a `break`) must close it at once. The event loop's hooks
         # would put that off, or warn; there is nothing to await, so it can do without them.
+        # It takes the hooks when it begins, so it begins here.
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)
         try:
-            chunks.__anext__().close()
+            chunks.__anext__().send(None)
+        except StopIteration:
+            pass  # it stands at its first yield, as nothing before that waits
         finally:
             sys.set_asyncgen_hooks(*hooks)
         return chunks
@@ -210,6 +214,7 @@ class StreamReader:
     async def _iterate(self) -> AsyncGenerator[Chunk, None]:
         buffer, breath = self.buffer, self.breath
         try:
+            yield _BEGIN
             while buffer or await self.fill():
                 # All at once: the writer may fill the next buffer meanwhile.
                 chunks = tuple(buffer)
