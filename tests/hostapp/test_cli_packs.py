@@ -184,7 +184,9 @@ class TestVerbs:
         entry_points = "[comfytavern.commands]\ngreet = shy_pack:greet\n"
         command.packs().write("shy-pack", SENTINEL, entry_points=entry_points)
         result = command.run("--help")
-        assert "Commands of packs:\n  greet  from shy-pack\n" in result.stdout
+        listed = "  cards  from comfytavern-core-nodes\n  greet  from shy-pack\n"
+        assert f"Commands of packs:\n{listed}" in result.stdout
+        assert "shy-pack" not in command.run("--safe", "--help").stdout
         command.write("off.yaml", "packs: {disabled: [shy-pack]}\n")
         assert "shy-pack" not in command.run("--config", "off.yaml", "--help").stdout
         assert not (command.folder / "imported.txt").exists()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from comfytavern_hostapp.console import Console
+
 from .test_cli_support import CommandLine, node, outputs, workflow
 
 
@@ -211,3 +213,15 @@ def test_the_example_chat_needs_no_file_of_the_user(command: CommandLine) -> Non
     assert "“Hello there”, you say?" in result.stdout
     assert result.stderr.count("  comfytavern ") == 3
     assert not command.data_dir.exists()
+
+
+def test_a_large_value_does_not_fill_a_terminal(
+    command: CommandLine, examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("run", "-q", str(examples / "roleplay.json"))
+    assert '"world_info": ' in command(*args).stdout
+    monkeypatch.setattr(Console, "is_terminal", True)
+    *_, report = command(*args).stdout.splitlines()
+    assert len(report) < 500
+    assert report.startswith('report: {"type": "normal", "tokens": ')
+    assert report.endswith(" characters; --json prints them all)")

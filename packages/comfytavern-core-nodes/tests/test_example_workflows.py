@@ -23,8 +23,11 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 WORKFLOWS: dict[str, dict[str, Any]] = {  # Any: JSON
     path.name: json.loads(path.read_text("utf-8")) for path in sorted(EXAMPLES.glob("*.json"))
 }
-CARD = "characters/hesper.png"
-FILES = {CARD: (EXAMPLES / CARD).read_bytes()}
+FILES = {
+    path.relative_to(EXAMPLES).as_posix(): path.read_bytes()
+    for folder in ("characters", "worlds", "presets", "histories", "regex")
+    for path in (EXAMPLES / folder).iterdir()
+}
 
 every_example = pytest.mark.parametrize("name", WORKFLOWS)
 
@@ -92,7 +95,7 @@ sent: list[object] = []
 
 
 async def answer(
-    messages: object, stream: bool = True
+    messages: object, parameters: object = None, stream: bool = True
 ) -> AsyncIterator[Annotated[str | Chunk | Outputs, Output("stream_output")]]:
     """Answer in place of the chat node, which another pack brings."""
     sent.append(messages)
@@ -140,3 +143,38 @@ async def test_tavern_chat_asks_as_the_character_and_hands_out_the_reply() -> No
     assert "Hesper Dunmallow keeps the Ninth Lantern" in messages[0]["content"]
     assert {"role": "user", "content": "Good evening! What's good tonight?"} in messages
     assert "{{user}}" not in json.dumps(messages)
+
+
+async def test_roleplay_gives_everything_to_the_model_and_says_why() -> None:
+    result = await chat("roleplay.json", name="Ann")
+    assert result.status is Status.COMPLETE
+    assert result.outputs["reply"] == result.outputs["text"] == "The stew is hot."
+    [messages] = sent
+    assert isinstance(messages, list)
+    said = [message["content"] for message in messages]
+    assert said[0].startswith("You are Hesper Dunmallow")
+    assert said[0].endswith("Small gestures, concrete things, no summary.")
+    assert said[-2].endswith('"Then who rows the night ferry, with this storm coming?"')
+    assert any("Odile Dunmallow rows the night ferry" in text for text in said)
+    report: Any = result.outputs["report"]  # Any: JSON
+    entries = {entry["comment"]: entry for entry in report["world_info"]["entries"]}
+    assert {
+        title: entries[title]["steps"][-1] for title in entries if entries[title]["active"]
+    } == {
+        "The slate": "round 1: active (key 'slate' in message 4)",
+        "Weather as guests": "round 1: active (roll 46.3 <= 80; key 'storm' in message 6)",
+        "Odile and the night ferry": (
+            "round 1: active (key 'ferry' in message 6 and 'night' in message 6)"
+        ),
+        "The ninth lantern": "round 1: active (key 'ninth lantern' in message 4)",
+        "The tavern (always)": "round 1: active (constant)",
+        "The causeway": ("round 2: active (key 'causeway' in the text of The Ninth Lantern.5)"),
+    }
+    assert report["dropped"] == [{"part": "enhanceDefinitions", "reason": "disabled in the preset"}]
+    assert report["warnings"] == []
+
+
+def test_readme_names_every_example() -> None:
+    readme = (EXAMPLES / "README.md").read_text("utf-8")
+    unnamed = [name for name in (*WORKFLOWS, *FILES) if f"`{name}`" not in readme]
+    assert unnamed == []

@@ -21,6 +21,7 @@ from comfytavern.types import DataFlowType, MatchCategory, parse_text
 from comfytavern.workflow import InterfaceSlot, Workflow, WorkflowNode
 
 from ..workflow_files import FileError, read_file, read_text
+from .upto import GROUP_REFERENCE
 
 __all__ = ("Assignments",)
 
@@ -32,8 +33,6 @@ _RESOURCES = frozenset(
         MatchCategory.CHARACTER_PROFILE.value,
     }
 )
-# A group's reference to its workflow is resolved by the host and never opened by a node.
-_GROUP_REFERENCE = "referencedWorkflowId"
 
 Slot = InputDefinition | InterfaceSlot
 
@@ -179,7 +178,8 @@ class _Setter:
             self.into._problem("unknown_slot", message, node.id, key)
             return node
         try:
-            value = text if key == _GROUP_REFERENCE else self.into._read(text, slot)
+            # Resolved by the host and never opened by a node, so it is no resource.
+            value = text if key == GROUP_REFERENCE else self.into._read(text, slot)
         except ValueError as exc:
             message = f"--set '{node.id}.{key}' is {_cut(text)!r}: {exc}"
             self.into._problem("bad_value", message, node.id, key)
@@ -194,7 +194,7 @@ class _Setter:
         for mode in definition.modes.values():
             slots |= mode.inputs
         if definition.graph_role is GraphRole.GROUP:
-            reference = node.config_values.get(_GROUP_REFERENCE)
+            reference = node.config_values.get(GROUP_REFERENCE)
             try:
                 inner = self.resolver(str(reference)) if reference else None
             except WorkflowError:

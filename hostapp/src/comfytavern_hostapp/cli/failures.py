@@ -20,6 +20,7 @@ __all__ = (
     "PACK_FAILED",
     "RUN_FAILED",
     "TERMINATED",
+    "BadInputError",
     "report",
 )
 
@@ -31,6 +32,15 @@ FAULT = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 TERMINATED = 143
+
+
+class BadInputError(Exception):
+    """A command cannot use what it was given, and says so itself."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
 
 
 def report(session: Session, error: BaseException) -> int:
@@ -70,6 +80,8 @@ _Explained = tuple[int, str, list[str], list[dict[str, str]]]
 def _explain(error: BaseException) -> _Explained:
     if isinstance(error, click.ClickException):
         return BAD_INPUT, "bad_arguments", [_usage(error)], []
+    if isinstance(error, BadInputError):
+        return BAD_INPUT, error.code, [error.message], []
     # Here, so that help loads no pydantic.
     from comfytavern.errors import ComfyTavernError
 

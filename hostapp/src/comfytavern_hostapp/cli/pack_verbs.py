@@ -7,20 +7,25 @@ first. The command gets a ``PackCommandContext`` as its ``obj`` (``@click.pass_o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from ..console import Console
+from .failures import BadInputError
 from .session import Session
 
 if TYPE_CHECKING:
+    from comfytavern.discovery import FoundPack
     from comfytavern.packs import PackManager
 
     from ..config import Config
     from ..hosting import ConfiguredHost
+    from .pack_runs import PackRunOutcome
+    from .upto import Wanted
 
 __all__ = ("PackCommandContext", "PackVerbs", "belonging_to")
 
@@ -38,6 +43,25 @@ class PackCommandContext:
     _session: Session
 
     @property
+    def console(self) -> Console:
+        """Where to write: ``line`` and ``json`` for results, ``warning`` and ``error``.
+
+        Control characters of strangers' files never reach a terminal this way, nor do secrets.
+        """
+        return self._session.console
+
+    def answer_in_json(self) -> None:
+        """Have failures answered on stdout in JSON too; for a command's ``--json``."""
+        self._session.as_json = True
+
+    def refuse(self, code: str, message: str) -> NoReturn:
+        """End the command with exit code 2: what it was given cannot be used.
+
+        :param code: stable, for programs
+        """
+        raise BadInputError(code, message)
+
+    @property
     def settings(self) -> Mapping[str, object]:
         """The pack's raw block; empty if there is none."""
         return self.config.packs.settings.get(self.distribution, {})
@@ -51,6 +75,28 @@ class PackCommandContext:
         """Return the host with every enabled pack loaded: ``async with`` starts it."""
         return self._session.open_host()
 
+    def run_workflow(
+        self,
+        path: str,
+        inputs: Sequence[str] = (),
+        sets: Sequence[str] = (),
+        *,
+        upto: Wanted | None = None,
+    ) -> PackRunOutcome:
+        """Run a workflow file as ``comfytavern run`` does, and return what its nodes gave.
+
+        Call it without an event loop. No run log is written.
+
+        :param inputs: ``KEY=VALUE`` texts, as of ``-i``
+        :param sets: ``NODE.KEY=VALUE`` texts, as of ``--set``
+        :param upto: says which nodes are wanted; only those and what they need are checked and
+            run, also inside groups. Nothing runs if it names none
+        :raises WorkflowError: every problem of the workflow and of what it is given
+        """
+        from .pack_runs import run_for_pack  # the engine: not for a pack's help
+
+        return run_for_pack(self._session, path, inputs, sets, upto)
+
 
 class PackVerbs:
     """The verbs of the enabled packs."""
@@ -61,16 +107,32 @@ class PackVerbs:
 
     def names(self) -> dict[str, str]:
         """Return the verbs and their packs. A configuration that cannot be read offers none."""
-        from comfytavern.errors import ComfyTavernError
+        own = getattr(self._context.command, "commands", {})
+        return {name: pack for name, pack in self._offered().items() if name not in own}
 
-        if not _anybody_offers():
+    def _offered(self) -> dict[str, str]:
+        # None of this is needed to find a verb of ours.
+        from comfytavern.errors import ComfyTavernError
+        from comfytavern.pack_records import PackChoice
+
+        from ..config_places import may_choose_packs
+
+        found = _packs_with_verbs()
+        if not found:
             return {}
+        session = self._session
+        if session.config_path is None and not may_choose_packs():
+            # Nobody chose, so metadata is all there is to know; help need not wait for more.
+            enabled = PackChoice(builtin_only=session.safe).enables
+            verbs = [(c.name, p.distribution) for p in found for c in p.commands]
+            # The first pack that brings a verb has it.
+            offered = {name: pack for name, pack in reversed(verbs) if enabled(pack)}
+            return dict(sorted(offered.items()))
         try:
-            commands = self._session.packs().commands
+            commands = session.packs().commands
         except ComfyTavernError:
             return {}  # help must work; the verb itself tells what is wrong
-        own = getattr(self._context.command, "commands", {})
-        return {name: c.distribution for name, c in commands.items() if name not in own}
+        return {name: command.distribution for name, command in commands.items()}
 
     def load(self, name: str) -> click.Command | None:
         """Import the command of a verb; None if no enabled pack has it.
@@ -78,7 +140,7 @@ class PackVerbs:
         :raises ConfigError: the configuration does not say which packs are enabled
         :raises PackError: it cannot be imported, or is no command
         """
-        if not _anybody_offers():
+        if not any(name == each.name for pack in _packs_with_verbs() for each in pack.commands):
             return None
         session = self._session
         packs: PackManager = session.packs()
@@ -96,11 +158,11 @@ class PackVerbs:
         return found
 
 
-def _anybody_offers() -> bool:
+def _packs_with_verbs() -> list[FoundPack]:
     # Reading metadata takes milliseconds, the configuration behind it a tenth of a second.
     from comfytavern.discovery import find_packs
 
-    return any(pack.commands for pack in find_packs())
+    return [pack for pack in find_packs() if pack.commands]
 
 
 def belonging_to(context: click.Context, name: str) -> str:

@@ -13,12 +13,15 @@ from .session import Session, json_option, pass_session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from comfytavern.compiler import WorkflowResolver
+    from comfytavern.errors import Finding
     from comfytavern.plan import Plan
     from comfytavern.resources import ResourceStore
     from comfytavern.runlog import RunLog
     from comfytavern.workflow import Workflow
 
     from ..hosting import ConfiguredHost
+    from .upto import Wanted
 
 __all__ = ("Prepared", "prepare", "run", "run_prepared")
 
@@ -82,38 +85,58 @@ def run(
 
 
 def prepare(
-    session: Session, workflow_file: str, inputs: Sequence[str] = (), values: Sequence[str] = ()
+    session: Session,
+    workflow_file: str,
+    inputs: Sequence[str] = (),
+    values: Sequence[str] = (),
+    *,
+    upto: Wanted | None = None,
 ) -> Prepared:
     """Read and check everything; nothing is executed.
 
+    :param upto: which nodes are wanted; what they do not need is left out and not checked
     :raises FileError: the file cannot be read
     :raises WorkflowError: every problem of the workflow and of what it is given
     """
     # The engine and pydantic: not for help.
-    from comfytavern.errors import WorkflowError
-
     from ..hosting import resource_store
     from ..workflow_files import STDIN, WorkflowFolders, load_workflow
     from .assignments import Assignments
+    from .upto import reduced
 
     document = load_workflow(workflow_file)
     host = session.open_host()
     base = Path.cwd() if workflow_file == STDIN else Path(workflow_file).absolute().parent
     given = Assignments(base)
-    folders = WorkflowFolders([base, host.config.data_dir / "workflows"])
+    resolver: WorkflowResolver = WorkflowFolders([base, host.config.data_dir / "workflows"])
     with session.console.kept():  # packs say which inputs are required
-        document = given.set_values(document, values, host.registry, folders)
+        document = given.set_values(document, values, host.registry, resolver)
         bound = given.bind_inputs(document, inputs)
-        try:
-            plan = host.compile_now(document, folders)
-        except WorkflowError as exc:
-            raise WorkflowError([*exc.findings, *given.problems]) from None
-    if given.problems:
-        raise WorkflowError(given.problems)
+        if upto is not None:
+            document, resolver = reduced(document, host.registry, resolver, upto)
+        plan = _compiled(host, document, resolver, given.problems)
     for finding in (*plan.warnings, *given.warnings):
         session.console.warning(finding.message)
     resources = resource_store(host.config, base).with_admitted(given.admitted)
     return Prepared(host, document, plan, bound, resources)
+
+
+def _compiled(
+    host: ConfiguredHost,
+    document: Workflow,
+    resolver: WorkflowResolver,
+    problems: Sequence[Finding],
+) -> Plan:
+    """Compile a workflow; what is wrong with it is told together with what is wrong already."""
+    from comfytavern.errors import WorkflowError
+
+    try:
+        plan = host.compile_now(document, resolver)
+    except WorkflowError as exc:
+        raise WorkflowError([*exc.findings, *problems]) from None
+    if problems:
+        raise WorkflowError(problems)
+    return plan
 
 
 def run_prepared(

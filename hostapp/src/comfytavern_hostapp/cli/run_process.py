@@ -24,6 +24,7 @@ from comfytavern.host import PackHost
 from comfytavern.plan import Plan
 from comfytavern.recorder import EventRecorder
 from comfytavern.runner import Envelope
+from comfytavern.sinks import EventSink, merge_sinks
 
 from ..console import Console
 from .failures import BROKEN_PIPE, INTERRUPTED, TERMINATED
@@ -51,13 +52,24 @@ class Audience(Protocol):
 
 
 class RunProcess:
-    """Runs a plan before an audience."""
+    """Runs a plan before an audience.
 
-    def __init__(self, console: Console, host: PackHost, plan: Plan, audience: Audience) -> None:
+    :param sink: hears of the run as well, on the event loop, with the values as they are
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        host: PackHost,
+        plan: Plan,
+        audience: Audience,
+        sink: EventSink | None = None,
+    ) -> None:
         self._console = console
         self._host = host
         self._plan = plan
         self._audience = audience
+        self._sinks = [] if sink is None else [sink]
         self._run: Run | None = None
         self._signal = 0
         self._code = INTERRUPTED
@@ -80,7 +92,7 @@ class RunProcess:
                     self._plan,
                     inputs=inputs,
                     run_id=run_id,
-                    sink=recorder.sink,
+                    sink=merge_sinks([recorder.sink, *self._sinks]),
                     resources=resources,
                 )
                 try:

@@ -9,6 +9,7 @@ from typing import Any
 from comfytavern.encoding import to_json
 from comfytavern.engine import Run
 from comfytavern.events import Status
+from comfytavern.plan import Plan
 from comfytavern.runlog import RunLog
 from comfytavern.runner import Envelope
 
@@ -16,8 +17,9 @@ from ..console import Console
 from .failures import INTERRUPTED, OK, RUN_FAILED
 from .run_view import Collected, RunView, duration
 
-__all__ = ("CommandAudience", "JsonReport", "TextReport")
+__all__ = ("CommandAudience", "JsonReport", "TextReport", "failure_text")
 
+_MOST_SHOWN = 400
 _CODES = {Status.COMPLETE: OK, Status.INTERRUPTED: INTERRUPTED}
 
 
@@ -108,7 +110,7 @@ class TextReport:
         self._view.close()
         self._show_outputs(run)
         for failure in self._collected.failures:
-            self._show_failure(run, failure)
+            self._show_failure(run.plan, failure)
         if result.status is Status.INTERRUPTED:
             self._console.say("interrupted")
         elif result.status is Status.ERROR and not self._collected.failures:
@@ -136,21 +138,37 @@ class TextReport:
         for key, value in outputs.items():
             repeats = bool(written) and value == written
             if key != streamed and not repeats:
-                self._console.line(f"{key}: {_shown(value)}")
+                shown = _shown(value)
+                if self._console.is_terminal and not isinstance(value, str):
+                    shown = _cut(shown)
+                self._console.line(f"{key}: {shown}")
 
-    def _show_failure(self, run: Run, failure: Mapping[str, Any]) -> None:  # Any: JSON
-        node_id, details = failure["nodeId"], failure["errorDetails"]
-        versions = {node.pack: node.version for node in run.plan.nodes}
-        pack = details["pack"]
-        self._console.error(
-            f"node {node_id!r} ({details['nodeType']}, pack {pack!r} {versions.get(pack, '')})"
-            f" failed: {details['message']}"
-        )
+    def _show_failure(self, plan: Plan, failure: Mapping[str, Any]) -> None:  # Any: JSON
+        self._console.error(failure_text(plan, failure))
+        details = failure["errorDetails"]
         if self._debug and details.get("traceback"):
             self._console.say(str(details["traceback"]).rstrip(), "dim")
+
+
+def failure_text(plan: Plan, failure: Mapping[str, Any]) -> str:  # Any: JSON
+    """Say which node failed, of which pack, and why."""
+    node_id, details = failure["nodeId"], failure["errorDetails"]
+    versions = {node.pack: node.version for node in plan.nodes}
+    pack = details["pack"]
+    return (
+        f"node {node_id!r} ({details['nodeType']}, pack {pack!r} {versions.get(pack, '')})"
+        f" failed: {details['message']}"
+    )
 
 
 def _shown(value: object) -> str:
     if isinstance(value, str):
         return f"\n{value}" if "\n" in value else value
     return json.dumps(to_json(value), ensure_ascii=False)
+
+
+def _cut(text: str) -> str:
+    """Leave out most of a value that would fill the screen; a pipe and ``--json`` get it all."""
+    if len(text) <= _MOST_SHOWN:
+        return text
+    return f"{text[:_MOST_SHOWN]}… ({len(text):,} characters; --json prints them all)"

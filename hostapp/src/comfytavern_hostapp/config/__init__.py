@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..config_places import FILE_NAME, user_config_path
 from .describe import describe, locate, unresolved_references
 from .edit import disable_pack, enable_pack
-from .load import FILE_NAME, build_config, find_config, load_config, user_config_path
+from .load import build_config, find_config, load_config
 from .model import (
     Config,
     History,

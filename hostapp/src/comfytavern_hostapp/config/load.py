@@ -8,24 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import platformdirs
 from pydantic import ValidationError
 
+from ..config_places import CONFIG_VARIABLE, FILE_NAME, user_config_path
 from .findings import problems_of
 from .model import Config
 from .origins import KeyPath, Origin, Provenance
-from .overlay import CONFIG_VARIABLE, apply, environment_overlays, flag_overlays, misspelt_variables
+from .overlay import apply, environment_overlays, flag_overlays, misspelt_variables
 from .problems import ConfigError, Problem
 from .references import SecretReference
 from .source import Source, read_source
 from .values import Unfit, distribution_name
-
-FILE_NAME = "comfytavern.yaml"
-
-
-def user_config_path() -> Path:
-    """Return where a user's own configuration is looked for, whether or not it exists."""
-    return platformdirs.user_config_path("comfytavern", appauthor=False) / FILE_NAME
 
 
 def find_config(

@@ -14,16 +14,13 @@ from pydantic import BaseModel
 
 from comfytavern.errors import did_you_mean
 
+from ..config_places import CONFIG_VARIABLE, PACKS_VARIABLE
 from .model import Config
 from .origins import FLAG, KeyPath, Origin
 from .problems import Problem
 from .references import SecretReference
 
 PREFIX = "COMFYTAVERN_"
-PACKS_VARIABLE = "COMFYTAVERN_PACKS"
-"""Short for COMFYTAVERN_PACKS_ENABLED, and stronger; empty, it loads no pack."""
-
-CONFIG_VARIABLE = "COMFYTAVERN_CONFIG"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .errors import CARD_ERROR_CODES, CardError, CardErrorCode
-from .model import CardReading, CharacterCard, DepthPrompt
+from .model import CardFinding, CardReading, CharacterCard, DepthPrompt
 from .read import read_card
 
 __all__ = (
     "CARD_ERROR_CODES",
     "CardError",
     "CardErrorCode",
+    "CardFinding",
     "CardReading",
     "CharacterCard",
     "DepthPrompt",

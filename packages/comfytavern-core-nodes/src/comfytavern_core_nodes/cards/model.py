@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+FindingLevel: TypeAlias = Literal["error", "warning", "note"]
 
 
 class DepthPrompt(BaseModel):
@@ -60,6 +62,22 @@ class CharacterCard(BaseModel):
     def char(self) -> str:
         """What ``{{char}}`` stands for: the nickname, or the name without one."""
         return self.nickname or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class CardFinding:
+    """Something to know about one place of a card's file; ``path`` is empty for all of it.
+
+    An ``error`` is why a card cannot be read. A ``warning`` is a part that is not used, or not as
+    it stands. A ``note`` is harmless, as unknown keys are.
+    """
+
+    level: FindingLevel
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
 
 
 @dataclass(frozen=True, slots=True)

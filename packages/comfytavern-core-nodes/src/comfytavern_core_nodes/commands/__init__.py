@@ -1,0 +1,1 @@
+"""Verbs that this pack brings to the command line; each is imported when it runs."""
