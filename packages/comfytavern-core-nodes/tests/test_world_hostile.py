@@ -109,6 +109,15 @@ def test_a_depth_far_below_zero_takes_no_rounds() -> None:
     activates(prepare(reading.book))
 
 
+def test_a_level_for_every_entry_ends() -> None:
+    entries = [{"key": ["x"], "delayUntilRecursion": level} for level in range(1, 3000)]
+    reading = read_world_book(json.dumps({"entries": entries}).encode(), "x.json")
+    scene = Scene([BookUse("b", "global", prepare(reading.book))], [ScanMessage("A", "t")], 4000)
+    result = activate(scene, ScanSettings(), Tools(lambda: 0.5, InProcessMatcher()))
+    assert len(result.rounds) == 1000
+    assert result.warnings == ("the scan was ended after 1000 rounds",)
+
+
 def test_too_many_entries() -> None:
     many = b'{"entries":[' + b",".join([b"{}"] * 100_001) + b"]}"
     assert code_of(many) == "too_large"

@@ -132,7 +132,12 @@ def activate(scene: Scene, settings: ScanSettings, tools: Tools) -> Activation:
         rounds=tuple(rounds.rounds),
         budget=budget,
         overflowed=rounds.overflowed,
-        warnings=(*effects.warnings, *_filter_warnings(scene.books), *search.warnings),
+        warnings=(
+            *effects.warnings,
+            *_filter_warnings(scene.books),
+            *search.warnings,
+            *rounds.warnings,
+        ),
     )
 
 

@@ -47,6 +47,10 @@ class Limits:
     levels: tuple[int, ...]
 
 
+# A book whose every entry waits for a level of its own would take a round for each.
+MOST_ROUNDS = 1000
+
+
 class Rounds:
     """The rounds of one pass over the candidates that can become active; used once.
 
@@ -80,6 +84,7 @@ class Rounds:
         self.active: dict[Candidate, int] = {}
         self.rounds: list[Round] = []
         self.overflowed = False
+        self.warnings: list[str] = []
 
     def run(self) -> None:
         """Run rounds until none is needed, or as many as allowed are done.
@@ -89,6 +94,9 @@ class Rounds:
         scan: Scan | None = Scan.INITIAL
         most = self._settings.max_recursion_steps
         while scan is not None and not 0 < most <= self._number:
+            if self._number >= MOST_ROUNDS:
+                self.warnings.append(f"the scan was ended after {MOST_ROUNDS} rounds")
+                break
             self._scan, depth, known = scan, self._depth, len(self.active)
             self._number += 1
             self._no_match = Step(self._number, Outcome.NO_MATCH)
