@@ -57,6 +57,10 @@ class Pack:
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder
 
+    def warn(self, message: str) -> None:
+        """Put a warning on the pack's record."""
+        self.warnings.append(message)
+
     def ask(self, hook: str, **arguments: object) -> Sequence[Any]:  # Any: see ``Asking``
         """Ask every pack for a hook that this pack defined, one pack at a time."""
         return self.asking(hook, **arguments)

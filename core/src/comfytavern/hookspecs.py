@@ -70,6 +70,10 @@ class PackContext(Protocol):
         """A folder that the pack may write to; None where the host keeps nothing."""
         ...
 
+    def warn(self, message: str) -> None:
+        """Put a warning on the pack's record, where every listing of packs shows it."""
+        ...
+
     def ask(self, hook: str, **arguments: object) -> Sequence[PackAnswer]:
         """Ask every pack for a hook that this pack defined, one pack at a time."""
         ...

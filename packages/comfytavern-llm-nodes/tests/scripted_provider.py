@@ -33,10 +33,12 @@ class Exchange:
     """One request, and what a script does to answer it."""
 
     def __init__(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.client: object = tuple(scope["client"])
         self.headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.body: Any = json.loads(body)
+        self.raw = body
+        self.body: Any = json.loads(body) if body else None
         self._receive = receive
         self._send = send
 

@@ -13,9 +13,10 @@ from comfytavern.chunks import Chunk
 from comfytavern.errors import NodeFailedError
 from comfytavern.testing import NodeResult, run_node
 from comfytavern_llm_nodes.adapters import BUILT_IN, EchoAdapter, LlmError, LlmReply, LlmRequest
-from comfytavern_llm_nodes.channels import Channel, LlmSettings
+from comfytavern_llm_nodes.channels import Channel
 from comfytavern_llm_nodes.nodes.generic_request import GENERIC_LLM_REQUEST
 from comfytavern_llm_nodes.router import ChannelRouter
+from comfytavern_llm_nodes.settings import LlmSettings
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 REPLY = "[echo: an offline test model] You said: “Hi”"

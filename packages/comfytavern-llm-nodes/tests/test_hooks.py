@@ -14,8 +14,8 @@ import pytest
 import comfytavern_llm_nodes as pack_module
 from comfytavern.hookspecs import PackAnswer
 from comfytavern_llm_nodes.adapters import BUILT_IN, EchoAdapter
-from comfytavern_llm_nodes.channels import LlmSettings
 from comfytavern_llm_nodes.router import ChannelRouter
+from comfytavern_llm_nodes.settings import LlmSettings
 
 
 @dataclass
@@ -31,9 +31,13 @@ class Context:
     settings: object = None
     answers: Sequence[PackAnswer] = ()
     asked: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
     distribution: str = "comfytavern-llm-nodes"
     version: str = "0"
     data_dir: Path | None = None
+
+    def warn(self, message: str) -> None:
+        self.warned.append(message)
 
     def ask(self, hook: str, **arguments: object) -> Sequence[PackAnswer]:
         self.asked.append(hook)
@@ -92,8 +96,13 @@ def test_adapters_of_other_packs(caplog: pytest.LogCaptureFixture) -> None:
             for label in labels
         ]
     }
-    router = router_of(Context(LlmSettings.model_validate(block), answers))
+    context = Context(LlmSettings.model_validate(block), answers)
+    router = router_of(context)
     assert sorted(router.problems) == ["contested", "odd"]
+    assert [text.partition(" is out of service: ")[0] for text in sorted(context.warned)] == [
+        "channel 'contested'",
+        "channel 'odd'",
+    ]
     assert BUILT_IN["openai"] is not EchoAdapter
     for said in (
         "'contested' is offered by good-pack and rival-pack; none is used",

@@ -107,10 +107,29 @@ async def test_the_service_is_the_router() -> None:
         assert isinstance(host.packs.services["llm"], ChannelRouter)
 
 
-async def test_a_plain_key_is_refused_and_not_printed() -> None:
-    with pytest.raises(Exception, match="channel 'a': api_key is a plain key") as caught:
-        await run({"label": "a", "base_url": "http://127.0.0.1/v1", "api_key": KEY})
-    assert KEY not in str(caught.value)
+async def test_a_bad_channel_is_named_and_the_rest_works(caplog: pytest.LogCaptureFixture) -> None:
+    bad = {"label": "bad", "base_url": "http://127.0.0.1/v1", "api_key": KEY}
+    odd = {"label": "odd", "adapter": "opneai"}
+    settings = {PACK: {"channels": [bad, odd, {"label": "good", "adapter": "echo"}]}}
+    async with pack_host(comfytavern_llm_nodes, settings=settings) as host:
+        result = await host.run(WORKFLOW)
+        record = host.packs.record(PACK)
+    assert result.status is Status.COMPLETE
+    key = f"packs.settings.{PACK}.channels[0].api_key"
+    said = f"{key}: this is a plain key; keep it elsewhere and write env:NAME or file:PATH"
+    unknown = "adapter 'opneai' is unknown; did you mean 'openai'?; adapters: openai, echo"
+    assert record.warnings == (
+        f"channel 'odd' is out of service: {unknown}",
+        f"channel 'bad' is out of service: {said}",
+    )
+    assert f"channel 'bad' is left out: {said}" in caplog.text
+    assert KEY not in repr(record) + caplog.text
+
+
+async def test_without_a_sound_channel_nothing_answers() -> None:
+    result = await run({"label": "bad", "max_concurrent": 0})
+    assert result.status is Status.ERROR
+    assert "no channel offers capabilities 'llm'; channels: 'bad' is left out" in str(result.error)
 
 
 class TestOverHttp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import traceback
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from comfytavern_llm_nodes.adapters import LlmRequest
+from comfytavern_llm_nodes.adapters import LlmRequest, call, event_stream
+from comfytavern_llm_nodes.adapters.connections import is_loopback
 from comfytavern_llm_nodes.router import ChannelRouter
 
 from .scripted_provider import ASK, KEY, Exchange, Provider, failure, read
@@ -169,6 +172,12 @@ async def test_a_request_that_is_no_json(provider: Provider, router: ChannelRout
     assert provider.exchanges == []
 
 
+async def others_come() -> None:
+    """Let the loop turn so often that more would come if more could."""
+    for _ in range(200):
+        await anyio.lowlevel.checkpoint()
+
+
 async def test_requests_at_once_are_limited(provider: Provider, make_router: MakeRouter) -> None:
     under_way = most = 0
     full = anyio.Event()
@@ -180,6 +189,7 @@ async def test_requests_at_once_are_limited(provider: Provider, make_router: Mak
         if under_way == 3:
             full.set()
         await full.wait()  # nobody is answered before three have come
+        await others_come()
         await exchange.start()
         await exchange.delta("x")
         under_way -= 1  # before the client can know that it is over
@@ -213,3 +223,72 @@ async def test_no_proxy_stands_before_loopback(
     with anyio.fail_after(5):
         await read(make_router({"label": "a", "base_url": provider.base_url}), ASK)
     assert len(provider.exchanges) == 1
+
+
+async def test_proxies_of_the_environment(
+    provider: Provider, make_router: MakeRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", provider.base_url.removesuffix("/v1"))
+    with anyio.fail_after(5):
+        await read(make_router({"label": "far", "base_url": "http://llm.invalid/v1"}), ASK)
+    assert provider.exchanges[0].path == "http://llm.invalid/v1/chat/completions"
+    assert provider.exchanges[0].headers["host"] == "llm.invalid"
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("http://localhost:1/v1", True),
+        ("http://llm.localhost./v1", True),
+        ("http://127.8.9.1/v1", True),
+        ("http://[::1]:8080/v1", True),
+        ("http://localhost.example/v1", False),
+        ("http://10.0.0.1/v1", False),
+    ],
+)
+def test_loopback(url: str, own: bool) -> None:
+    assert is_loopback(url) is own
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_without_end(
+    provider: Provider, router: ChannelRouter, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        kind = "text/event-stream" if stream else "application/json"
+        await exchange.start(content_type=kind, content_encoding="gzip")
+        await exchange.write(gzip.compress(b"data: " + b"x" * 5_000_000))
+        await exchange.until_disconnect()
+
+    monkeypatch.setattr(call, "MAX_REPLY", 1024**2)
+    monkeypatch.setattr(event_stream, "MAX_REPLY", 1024**2)
+    provider.script = script
+    error, _ = await failure(router, LlmRequest(ASK.messages, stream=stream))
+    what = "one event" if stream else "the answer"
+    assert error.reason == f"{what} is larger than 1 MiB"
+
+
+async def test_fifty_whole_replies_at_once(provider: Provider, make_router: MakeRouter) -> None:
+    """Through the service, as nodes ask: no more are open than the operator allows."""
+    still_open: set[Exchange] = set()
+    most = 0
+
+    async def script(exchange: Exchange) -> None:
+        nonlocal most
+        still_open.add(exchange)
+        most = max(most, len(still_open))
+        await others_come()
+        still_open.discard(exchange)  # before the client can know that it is over
+        await exchange.answer({"choices": [{"message": {"content": "x"}}]})
+
+    provider.script = script
+    router = make_router({"label": "a", "base_url": provider.base_url, "max_concurrent": 4})
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tg:
+            for _ in range(50):
+                tg.start_soon(read, router, LlmRequest(ASK.messages, stream=False))
+    assert len(provider.exchanges) == 50
+    assert most <= 4
+    assert len({exchange.client for exchange in provider.exchanges}) <= 4  # connections

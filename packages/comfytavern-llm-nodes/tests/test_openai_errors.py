@@ -63,7 +63,8 @@ async def test_a_page_for_people_is_no_message(provider: Provider, router: Chann
 
     provider.script = script
     error, _ = await failure(router)
-    assert str(error) == "channel 'test', model 'tiny': the server answered 502 Bad Gateway"
+    said = "the server answered 502 Bad Gateway (attempt 3)"
+    assert str(error) == f"channel 'test', model 'tiny': {said}"
 
 
 async def test_a_redirect_is_not_followed(provider: Provider, router: ChannelRouter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -12,7 +13,8 @@ import pytest
 
 from comfytavern.chunks import Chunk
 from comfytavern_llm_nodes.adapters import LlmRequest
-from comfytavern_llm_nodes.router import ChannelRouter, LlmResponse
+from comfytavern_llm_nodes.calls import LlmResponse
+from comfytavern_llm_nodes.router import ChannelRouter
 
 from .scripted_provider import ASK, KEY, Exchange, Provider, delta
 
@@ -204,6 +206,34 @@ async def test_compressed_stream(provider: Provider, router: ChannelRouter) -> N
     provider.script = script
     _, response = await ask(router)
     assert response.reply.text == "small"
+
+
+async def test_a_compressed_stream_comes_as_it_is_written(
+    provider: Provider, router: ChannelRouter
+) -> None:
+    seen = anyio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        packer = zlib.compressobj(wbits=31)
+
+        async def write(event: object) -> None:
+            data = packer.compress(f"data: {json.dumps(event)}\n\n".encode())
+            await exchange.write(data + packer.flush(zlib.Z_SYNC_FLUSH))
+
+        assert "gzip" in exchange.headers["accept-encoding"]
+        await exchange.start(content_encoding="gzip")
+        await write(delta("first"))
+        await seen.wait()
+        await write(delta(" second"))
+        await exchange.write(packer.flush())
+        await exchange.end()
+
+    provider.script = script
+    with anyio.fail_after(5):
+        async with aclosing(router.call(ASK).chunks()) as chunks:
+            assert await anext(chunks) == Chunk.text("first")
+            seen.set()
+            assert await anext(chunks) == Chunk.text(" second")
 
 
 COMPLETION = {

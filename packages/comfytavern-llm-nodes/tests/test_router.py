@@ -11,8 +11,10 @@ import pytest
 
 from comfytavern.chunks import Chunk
 from comfytavern_llm_nodes.adapters import BUILT_IN, LlmReply, LlmRequest
-from comfytavern_llm_nodes.channels import Channel, LlmSettings
-from comfytavern_llm_nodes.router import ChannelRouter, LlmCall, NoChannelError
+from comfytavern_llm_nodes.calls import LlmCall
+from comfytavern_llm_nodes.channels import Channel
+from comfytavern_llm_nodes.router import ChannelRouter, NoChannelError
+from comfytavern_llm_nodes.settings import LlmSettings
 
 MakeRouter = Callable[..., ChannelRouter]
 ASK = LlmRequest([{"role": "user", "content": "Hi"}])

@@ -8,21 +8,28 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from comfytavern_llm_nodes.channels import Channel, LlmSettings
+from comfytavern_llm_nodes.channels import Channel
 from comfytavern_llm_nodes.credentials import Secret, SecretError, SecretReference
+from comfytavern_llm_nodes.settings import LlmSettings
 
 PLAIN = "sk-plain-key-1234"
 
 
+KEY = "packs.settings.comfytavern-llm-nodes.channels[0]"
+
+
 def refusal(**channel: object) -> str:
-    with pytest.raises(ValidationError) as caught:
-        LlmSettings.model_validate({"channels": [{"label": "local", **channel}]})
-    assert PLAIN not in str(caught.value)
-    assert PLAIN not in repr(caught.value)
-    return caught.value.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
+    """Return what is wrong with the first of two channels; the second works."""
+    listed = [{"label": "local", **channel}, {"label": "sound"}]
+    settings = LlmSettings.model_validate({"channels": listed})
+    assert [kept.label for kept in settings.channels] == ["sound"]
+    [rejected] = settings.rejected
+    assert rejected.label in ("local", "without label")
+    assert PLAIN not in repr(rejected) + repr(settings)
+    return str(rejected).removeprefix(KEY)
 
 
-@pytest.mark.parametrize("block", [{}, {"channels": []}])
+@pytest.mark.parametrize("block", [{}, {"channels": []}, {"channels": None}])
 def test_without_channels_echo_is_the_only_one(block: dict[str, object]) -> None:
     [channel] = LlmSettings.model_validate(block).channels
     assert (channel.label, channel.adapter) == ("echo", "echo")
@@ -44,13 +51,13 @@ def test_channel_of_the_design() -> None:
 
 
 def test_plain_key() -> None:
-    said = "api_key is a plain key; keep it elsewhere and write env:NAME or file:PATH"
-    assert refusal(api_key=PLAIN) == f"channel 'local': {said}"
+    said = "this is a plain key; keep it elsewhere and write env:NAME or file:PATH"
+    assert refusal(api_key=PLAIN) == f".api_key: {said}"
 
 
 def test_plain_secret_in_a_header() -> None:
     said = "header 'X-Api-Key' holds a plain secret; write env:NAME or file:PATH"
-    assert refusal(headers={"X-Api-Key": PLAIN}) == f"channel 'local': {said}"
+    assert refusal(headers={"X-Api-Key": PLAIN}) == f".headers: {said}"
     assert "is made from api_key" in refusal(headers={"authorization": "env:KEY"})
     assert "cannot carry" in refusal(headers={"x-title": "a\r\nb: c"})
     assert "cannot name a header" in refusal(headers={"x title": "a"})
@@ -92,8 +99,48 @@ def test_base_url_refused(given: str) -> None:
 
 
 def test_two_channels_of_one_label() -> None:
-    with pytest.raises(ValidationError, match="two channels are labelled 'a'"):
-        LlmSettings.model_validate({"channels": [{"label": "a"}, {"label": "a"}]})
+    block = {"channels": [{"label": "a", "models": "first"}, {"label": "a"}, {"label": "b"}]}
+    settings = LlmSettings.model_validate(block)
+    assert [(c.label, c.models) for c in settings.channels] == [("a", ("first",)), ("b", ())]
+    assert str(settings.rejected[0]).endswith(
+        "channels[1].label: an earlier channel has this label; a label names one channel"
+    )
+
+
+def test_every_mistake_of_a_channel_is_named() -> None:
+    said = refusal(timeouts={"connect": 0}, modles=["x"], max_concurrent="many")
+    assert said == (
+        ".timeouts.connect: input should be greater than 0; "
+        f"{KEY}.max_concurrent: input should be a valid integer, unable to parse string as an"
+        f" integer; {KEY}.modles: extra inputs are not permitted"
+    )
+
+
+def test_something_else_than_a_channel() -> None:
+    settings = LlmSettings.model_validate({"channels": [7, {"base_url": "http://h"}]})
+    assert [rejected.label for rejected in settings.rejected] == ["without label"] * 2
+    assert settings.channels == ()  # and no echo in their place
+
+
+@pytest.mark.parametrize("block", [{"channels": "all"}, {"chanels": []}, {"channels": {"a": 1}}])
+def test_a_block_that_is_none_fails_as_a_whole(block: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        LlmSettings.model_validate(block)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"base_url": "nowhere"}, "expected an address"),
+        ({"api_key": PLAIN, "base_url": "http://h"}, "expected env:NAME or file:PATH"),
+        ({"api_key": "env:K"}, "api_key needs base_url beside it"),
+        ({"base_url": "http://h", "api_key": "env:K", "secret": "s"}, "are two keys"),
+    ],
+)
+def test_api_settings_of_the_operator(block: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said) as caught:
+        LlmSettings.model_validate({"api_settings": block})
+    assert PLAIN not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +168,8 @@ def test_a_secret_hides_itself() -> None:
     secret = Secret(PLAIN)
     assert f"{secret} {secret!r} {[secret]}" == "<secret> <secret> [<secret>]"
     assert secret.scrub(f"got {PLAIN}.") == "got <secret>."
+    assert Secret('a"b c').scrub('a\\"b c, a%22b%20c') == "<secret>, <secret>"
+    assert Secret("abc").scrub("abc") == "abc"  # too short to be told from text
     with pytest.raises(TypeError):
         pickle.dumps(secret)
 

@@ -84,6 +84,9 @@ def _problems(session: Session, *, load: bool) -> list[Problem]:
     resource_store(current)
     secret_store(current)
     manager = session.open_host(quiet=True).packs if load else session.packs()
+    for record in manager.records if load else ():
+        for warning in record.warnings:
+            session.console.warning(f"pack {record.distribution!r}: {warning}")
     return [
         *unresolved_references(current),
         *unknown_pack_problems(current, manager),

@@ -14,9 +14,9 @@ from comfytavern.hookspecs import PackContext, hookimpl
 
 from . import hookspecs
 from .adapter_registry import adapters_from
-from .channels import LlmSettings
 from .nodes import DEFINITIONS
-from .router import ChannelRouter
+from .router import DISABLED, ChannelRouter
+from .settings import LlmSettings
 
 # One process may hold several hosts, each with its own context of this pack. By identity, as a
 # context need not be hashable; it is kept, so that its id stays its own.
@@ -47,7 +47,15 @@ def register_services(pack: PackContext) -> Mapping[str, object]:
     settings = pack.settings if isinstance(pack.settings, LlmSettings) else LlmSettings()
     router = ChannelRouter(settings, adapters_from(pack.ask("register_llm_adapters")))
     _routers[id(pack)] = (pack, router)
+    _note(pack, router)
     return {"llm": router}
+
+
+def _note(pack: PackContext, router: ChannelRouter) -> None:
+    """Put what is wrong with channels on the pack's record, where listings show it."""
+    for name, why in router.problems.items():
+        if why != DISABLED:
+            pack.warn(f"channel {name!r} is out of service: {why}")
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""The pack's settings: channels, each a way to reach models.
+"""Channels: each a way to reach models, as the operator writes it.
 
 The models hide their input in errors, so that a key typed by mistake is not printed.
 """
@@ -6,7 +6,6 @@ The models hide their input in errors, so that a key typed by mistake is not pri
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
@@ -18,13 +17,14 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_core import ErrorDetails
 
+from comfytavern.types import describe_value
+
 from .credentials import RequestHeaders, SecretField, SecretReference
 
-__all__ = ("Channel", "LlmSettings", "Timeouts")
+__all__ = ("Channel", "Retries", "SettingsBlock", "Timeouts", "base_url")
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -33,19 +33,31 @@ _SECRET_HEADER = re.compile(r"auth|cookie|key|token|secret|password", re.IGNOREC
 _REFERENCE_PREFIXES = ("env:", "file:")
 
 
-class _Settings(BaseModel):
+class SettingsBlock(BaseModel):
+    """A part of the settings: frozen, and silent about what was written in it."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True
     )
 
 
-class Timeouts(_Settings):
+class Timeouts(SettingsBlock):
     """How long a request may take, in seconds, step by step."""
 
     connect: float = Field(10.0, gt=0, description="until the server accepts the connection")
     first_token: float = Field(300.0, gt=0, description="until a stream brings its first event")
     between_tokens: float = Field(60.0, gt=0, description="between two events of a stream")
     whole_reply: float = Field(600.0, gt=0, description="for a reply that is not streamed")
+
+
+class Retries(SettingsBlock):
+    """When a request that failed is sent again; never once a part of the reply has come."""
+
+    attempts: int = Field(3, ge=1, le=10, description="how often it is sent at most")
+    wait: float = Field(0.5, gt=0, description="seconds before the second time, then doubled")
+    longest_wait: float = Field(
+        30.0, gt=0, description="no wait is longer; a server that asks for more ends the request"
+    )
 
 
 def _as_tuple(value: object) -> object:
@@ -55,7 +67,7 @@ def _as_tuple(value: object) -> object:
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
-class Channel(_Settings):
+class Channel(SettingsBlock):
     """One way to reach models: where, how, with which key, and what it is good for."""
 
     label: str = Field(min_length=1, description="the channel's name in responses and errors")
@@ -68,28 +80,28 @@ class Channel(_Settings):
         default_factory=dict, description="further headers; secret ones as env:NAME or file:PATH"
     )
     timeouts: Timeouts = Field(default_factory=Timeouts)
+    retries: Retries = Field(default_factory=Retries)
     max_concurrent: int | None = Field(None, ge=1, description="requests at the same time")
     disabled: bool = Field(False, description="keep the channel, but send nothing to it")
     options: dict[str, object] = Field(
         default_factory=dict, description="what the adapter understands besides"
     )
 
-    @model_validator(mode="before")
+    @field_validator("api_key", mode="before")
     @classmethod
-    def _secrets_are_references(cls, data: object) -> object:
-        if not isinstance(data, Mapping):
-            return data
-        name = f"channel {data.get('label', 'without label')!r}"
-        key = data.get("api_key")
-        if isinstance(key, str) and not key.startswith(_REFERENCE_PREFIXES):
+    def _key_is_a_reference(cls, value: object) -> object:
+        if isinstance(value, str) and not value.startswith(_REFERENCE_PREFIXES):
             raise ValueError(
-                f"{name}: api_key is a plain key; keep it elsewhere and write env:NAME or file:PATH"
+                "this is a plain key; keep it elsewhere and write env:NAME or file:PATH"
             )
-        headers = data.get("headers")
-        if not isinstance(headers, Mapping):
-            return data
-        read = {header: _header(name, str(header), value) for header, value in headers.items()}
-        return {**data, "headers": read}
+        return value
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _headers_are_plain_or_references(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: _header(str(name), item) for name, item in value.items()}
 
     @field_validator("base_url")
     @classmethod
@@ -126,21 +138,19 @@ def _option_problem(problem: ErrorDetails) -> str:
     return f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
-def _header(channel: str, name: str, value: object) -> object:
+def _header(name: str, value: object) -> object:
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError(f"{channel}: {name!r} cannot name a header")
+        raise ValueError(f"{name!r} cannot name a header")
     if name.lower() == "authorization":
-        raise ValueError(f"{channel}: the header 'Authorization' is made from api_key")
+        raise ValueError("the header 'Authorization' is made from api_key")
     if not isinstance(value, str):
-        return value  # the field says what it expects
+        raise ValueError(f"header {name!r} holds {describe_value(value)}; expected a text")
     if value.startswith(_REFERENCE_PREFIXES):
         return SecretReference.parse(value)
     if _SECRET_HEADER.search(name):
-        raise ValueError(
-            f"{channel}: header {name!r} holds a plain secret; write env:NAME or file:PATH"
-        )
+        raise ValueError(f"header {name!r} holds a plain secret; write env:NAME or file:PATH")
     if not (value.isascii() and value.isprintable()):
-        raise ValueError(f"{channel}: header {name!r} holds characters that a header cannot carry")
+        raise ValueError(f"header {name!r} holds characters that a header cannot carry")
     return value
 
 
@@ -164,25 +174,3 @@ def base_url(value: str) -> str:
         raise ValueError("an address ends with its path: no '?' and no '#'")
     path = parts.path.rstrip("/") or "/v1"
     return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _echo_only() -> tuple[Channel, ...]:
-    return (Channel(label="echo", adapter="echo"),)
-
-
-class LlmSettings(_Settings):
-    """The block ``packs.settings.comfytavern-llm-nodes``."""
-
-    channels: tuple[Channel, ...] = Field(
-        default_factory=_echo_only,
-        description="tried in this order; without any, the offline echo model is the only one",
-    )
-
-    @field_validator("channels")
-    @classmethod
-    def _labels_differ(cls, channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
-        counts = Counter(channel.label for channel in channels)
-        twice = [label for label, count in counts.items() if count > 1]
-        if twice:
-            raise ValueError(f"two channels are labelled {twice[0]!r}; a label names one channel")
-        return channels or _echo_only()

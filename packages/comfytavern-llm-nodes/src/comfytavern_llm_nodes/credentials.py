@@ -1,25 +1,36 @@
 """Secrets by reference: ``env:NAME`` and ``file:PATH``, read only when a request is made.
 
 A secret's value exists in a ``Secret`` and in the headers of one request, nowhere else.
+What a header cannot hold never becomes a ``Secret``: the HTTP library's error would quote it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 import anyio.to_thread
 from pydantic import BeforeValidator, PlainSerializer
 
-__all__ = ("RequestHeaders", "Secret", "SecretError", "SecretField", "SecretReference")
+__all__ = (
+    "HIDDEN",
+    "RequestHeaders",
+    "Secret",
+    "SecretError",
+    "SecretField",
+    "SecretReference",
+)
 
 _REFERENCE = re.compile(r"(env|file):(\S(?:.*\S)?)")
 _MAX_BYTES = 64 * 1024  # a key file that is larger is not a key file
-_HIDDEN = "<secret>"
+HIDDEN = "<secret>"
+_MIN_SCRUBBED = 4  # a shorter value cannot be told from ordinary text
 
 
 class SecretError(ValueError):
@@ -34,16 +45,33 @@ class Secret:
     def __init__(self, value: str) -> None:
         self._value = value
 
+    @classmethod
+    def for_header(cls, text: str, what: str) -> Secret:
+        """Return the secret in ``text``, which ``what`` names in an error.
+
+        :raises SecretError: it is empty, or no text that a header can hold
+        """
+        text = text.strip()
+        if not text:
+            raise SecretError(f"{what} is empty")
+        if not (text.isascii() and text.isprintable()):
+            raise SecretError(f"{what} holds characters that a header cannot carry")
+        return cls(text)
+
     def reveal(self) -> str:
         """Return the value, to be sent and then forgotten."""
         return self._value
 
     def scrub(self, text: str) -> str:
-        """Return ``text`` with every occurrence of the value replaced."""
-        return text.replace(self._value, _HIDDEN)
+        """Return ``text`` without the value, also where it is quoted for JSON or a URL."""
+        if len(self._value) < _MIN_SCRUBBED:
+            return text
+        for form in (self._value, json.dumps(self._value)[1:-1], quote(self._value, safe="")):
+            text = text.replace(form, HIDDEN)
+        return text
 
     def __repr__(self) -> str:
-        return _HIDDEN
+        return HIDDEN
 
     def __reduce__(self) -> str:
         raise TypeError("a secret is not copied or stored")
@@ -86,15 +114,11 @@ class SecretReference:
         """
         if self.source == "env":
             text = os.environ.get(self.name, "")
+            if problem := self.problem():
+                raise SecretError(problem)
         else:
             text = await anyio.to_thread.run_sync(self._read_file)
-        text = text.strip()
-        if not text:
-            raise SecretError(self.problem() if self.source == "env" else f"{self} is empty")
-        # What a header cannot hold would be quoted by the HTTP library's own error.
-        if not (text.isascii() and text.isprintable()):
-            raise SecretError(f"{self} holds characters that a header cannot carry")
-        return Secret(text)
+        return Secret.for_header(text, str(self))
 
     @property
     def _path(self) -> Path:
@@ -118,7 +142,7 @@ SecretField = Annotated[
 class RequestHeaders:
     """The headers of one request with their secrets filled in."""
 
-    values: Mapping[str, str] = field(repr=False)
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[Secret, ...] = ()
 
     @classmethod
@@ -136,10 +160,13 @@ class RequestHeaders:
                 secrets.append(await value.read())
                 value = secrets[-1].reveal()
             values[name] = value
-        if key is not None:
-            secrets.append(await key.read())
-            values["Authorization"] = f"Bearer {secrets[-1].reveal()}"
-        return cls(values, tuple(secrets))
+        headers = cls(values, tuple(secrets))
+        return headers if key is None else headers.with_key(await key.read())
+
+    def with_key(self, key: Secret) -> RequestHeaders:
+        """Return the same headers with a key."""
+        named = {**self.values, "Authorization": f"Bearer {key.reveal()}"}
+        return RequestHeaders(named, (*self.secrets, key))
 
     def scrub(self, text: str) -> str:
         """Return ``text`` without the secrets, should the other side have quoted one."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from comfytavern.errors import did_you_mean
 from comfytavern.types import describe_value
 
-__all__ = ("ROLES", "messages_from", "text_of")
+__all__ = ("ROLES", "conversation_text", "messages_from", "text_of")
 
 # The last two come with tool calls and with newer providers; they are passed on as they are.
 ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -51,6 +51,15 @@ def text_of(content: object) -> str:
         return ""
     parts = (part.get("text") for part in content if isinstance(part, Mapping))
     return "\n".join(part for part in parts if isinstance(part, str))
+
+
+def conversation_text(messages: Iterable[Mapping[str, object]], *, with_roles: bool = True) -> str:
+    """Write messages as one text, a blank line between two."""
+    lines = []
+    for message in messages:
+        speaker = f"{message.get('name') or message['role']}: " if with_roles else ""
+        lines.append(speaker + text_of(message.get("content")))
+    return "\n\n".join(lines)
 
 
 def _parsed(text: str, name: str) -> object:

@@ -1,33 +1,35 @@
-"""The service ``llm``: which channel answers a request, and the request itself."""
+"""The service ``llm``: which channel answers a request."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from types import MappingProxyType
 
 import anyio
 
-from comfytavern.chunks import Chunk
 from comfytavern.errors import ComfyTavernError, did_you_mean
 
 from .adapters.interface import (
-    METADATA,
-    REASONING,
     AdapterFactory,
-    LlmAdapter,
-    LlmReply,
+    EmbeddingAdapter,
+    LlmEmbeddings,
     LlmRequest,
+    ModelListAdapter,
 )
-from .adapters.replies import ReplyBuilder
-from .channels import Channel, LlmSettings
+from .calls import LlmCall, OpenChannel
+from .channels import Channel
+from .direct import DirectAccess
+from .images import Images
+from .settings import LlmSettings
 
-__all__ = ("ChannelRouter", "LlmCall", "LlmResponse", "NoChannelError")
+__all__ = ("DISABLED", "ChannelRouter", "NoChannelError")
+
+DISABLED = "disabled"
 
 _log = logging.getLogger("comfytavern.packs.comfytavern-llm-nodes")
-_FIRST = frozenset({"text_chunk", "tool_call_chunk", REASONING})
 
 
 class NoChannelError(ComfyTavernError):
@@ -41,6 +43,7 @@ class NoChannelError(ComfyTavernError):
         capabilities: Sequence[str],
         known: Iterable[str],
         models: Iterable[str],
+        what: str | None = None,
     ) -> None:
         self.model = model
         self.capabilities = tuple(capabilities)
@@ -48,53 +51,19 @@ class NoChannelError(ComfyTavernError):
         if capabilities:
             wanted.append("capabilities " + ", ".join(map(repr, capabilities)))
         hint = did_you_mean(model, models) if model is not None else ""
-        need = " with ".join(wanted) or "anything"
-        super().__init__(f"no channel offers {need}{hint}; channels: {'; '.join(known)}")
-
-
-@dataclass(frozen=True, slots=True)
-class LlmResponse:
-    """A reply, and who gave it. ``usage`` holds tokens and times, as far as they are known."""
-
-    channel: str
-    adapter: str
-    model: str | None
-    reply: LlmReply
-    usage: Mapping[str, object]
-
-    def to_json(self) -> dict[str, object]:
-        """Return the response as a node hands it on."""
-        return {
-            "channel": self.channel,
-            "adapter": self.adapter,
-            "model": self.model,
-            "text": self.reply.text,
-            "reasoning": self.reply.reasoning,
-            "finish_reason": self.reply.finish_reason,
-            "tool_calls": [dict(call) for call in self.reply.tool_calls],
-            "usage": dict(self.usage),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenChannel:
-    channel: Channel
-    adapter: LlmAdapter
-    slots: anyio.Semaphore | None
-
-    def fits(self, model: str | None, capabilities: Iterable[str]) -> bool:
-        known = not self.channel.models or model is None or model in self.channel.models
-        return known and set(capabilities) <= set(self.channel.capabilities)
+        need = what or " with ".join(wanted) or "anything"
+        super().__init__(f"no channel offers {need}{hint}; channels: {'; '.join(known) or 'none'}")
 
 
 class ChannelRouter:
     """Chooses a channel for each request. Make it while the host loads: it looks for key files.
 
-    ``problems`` says, by label, why a channel is out of service.
+    ``problems`` says, by label, why a channel is out of service. ``direct`` makes calls to
+    addresses in place of channels, ``images`` makes pictures ready to be sent.
     """
 
     def __init__(self, settings: LlmSettings, adapters: Mapping[str, AdapterFactory]) -> None:
-        self._open: list[_OpenChannel] = []
+        self._open: list[OpenChannel] = []
         self._known: list[str] = []
         problems: dict[str, str] = {}
         for channel in settings.channels:
@@ -102,7 +71,14 @@ class ChannelRouter:
             if problem is not None:
                 problems[channel.label] = problem
             self._known.append(_describe(channel, problem))
+        for rejected in settings.rejected:
+            _log.error("channel %r is left out: %s", rejected.label, rejected)
+            self._known.append(f"{rejected.label!r} is left out ({rejected})")
+            taken = any(channel.label == rejected.label for channel in settings.channels)
+            problems[rejected.key if taken else rejected.label] = str(rejected)
         self.problems: Mapping[str, str] = MappingProxyType(problems)
+        self.direct = DirectAccess(settings.api_settings, self._open)
+        self.images = Images(settings.images)
 
     def call(self, request: LlmRequest, capabilities: Sequence[str] = ()) -> LlmCall:
         """Route a request to the first channel that has the capabilities and the model.
@@ -113,20 +89,59 @@ class ChannelRouter:
         """
         for candidate in self._open:
             if candidate.fits(request.model, capabilities):
-                models = candidate.channel.models
-                model = request.model or (models[0] if models else None)
-                return LlmCall(candidate, replace(request, model=model))
-        models_known = {model for opened in self._open for model in opened.channel.models}
-        raise NoChannelError(request.model, capabilities, self._known, sorted(models_known))
+                return LlmCall(
+                    candidate, replace(request, model=candidate.model_for(request.model))
+                )
+        raise self._nobody(request.model, capabilities)
+
+    async def embed(
+        self, texts: Sequence[str], model: str | None = None, capabilities: Sequence[str] = ()
+    ) -> tuple[str, LlmEmbeddings]:
+        """Return the label of the first channel that fits, and its vector for each text.
+
+        Waits while the channel has as many requests under way as it may have. Safe to cancel.
+
+        :raises NoChannelError: there is no such channel
+        :raises LlmError: the request failed
+        """
+        for candidate in self._open:
+            adapter = candidate.adapter
+            if candidate.fits(model, capabilities) and isinstance(adapter, EmbeddingAdapter):
+                async with candidate.slots or nullcontext():
+                    made = await adapter.embed(texts, candidate.model_for(model))
+                return candidate.channel.label, made
+        raise self._nobody(model, [*capabilities])
+
+    async def list_models(self, label: str | None = None) -> tuple[str, Sequence[str]]:
+        """Return the label of a channel, and the models that its server names.
+
+        :param label: which channel; without it, the first that can say
+        :raises NoChannelError: there is no such channel in service, or it cannot say
+        :raises LlmError: the request failed
+        """
+        for candidate in self._open:
+            if label in (None, candidate.channel.label):
+                adapter = candidate.adapter
+                if isinstance(adapter, ModelListAdapter):
+                    return candidate.channel.label, await adapter.list_models()
+        what = "a list of models" + (f" as channel {label!r}" if label else "")
+        raise self._nobody(None, (), what)
 
     async def close(self) -> None:
         """Close every channel's connections. Calling it twice changes nothing."""
         for opened in self._open:
             await opened.adapter.close()
+        await self.direct.close()
+
+    def _nobody(
+        self, model: str | None, capabilities: Sequence[str], what: str | None = None
+    ) -> NoChannelError:
+        models_known = {model for opened in self._open for model in opened.channel.models}
+        return NoChannelError(model, capabilities, self._known, sorted(models_known), what)
 
     def _add(self, channel: Channel, adapters: Mapping[str, AdapterFactory]) -> str | None:
         if channel.disabled:
-            return "disabled"
+            return DISABLED
         factory = adapters.get(channel.adapter)
         if factory is None:
             hint = did_you_mean(channel.adapter, adapters)
@@ -138,12 +153,14 @@ class ChannelRouter:
         if factory is not None and not problem:
             try:
                 adapter = factory(channel)
-            except ValueError as exc:
-                problem = str(exc)
+            except Exception as exc:  # of another pack: whatever it raises, the others work
+                problem = (
+                    str(exc) if isinstance(exc, ValueError) else f"{type(exc).__name__}: {exc}"
+                )
             else:
                 limit = channel.max_concurrent
                 slots = None if limit is None else anyio.Semaphore(limit)
-                self._open.append(_OpenChannel(channel, adapter, slots))
+                self._open.append(OpenChannel(channel, adapter, slots))
                 return None
         _log.warning("channel %r is out of service: %s", channel.label, problem)
         return problem
@@ -154,103 +171,3 @@ def _describe(channel: Channel, problem: str | None) -> str:
         return f"{channel.label!r} is out of service ({problem})"
     models = ", ".join(channel.models) or "any"
     return f"{channel.label!r} offers {', '.join(channel.capabilities)} (models: {models})"
-
-
-@dataclass(slots=True)
-class _Times:
-    """When what happened, by the event loop's clock."""
-
-    start: float
-    first: float | None = None
-    chunks: int = 0
-    end: float = field(default=0.0)
-
-    def see(self, chunk: Chunk) -> None:
-        if chunk.type in _FIRST:
-            self.chunks += 1
-            if self.first is None:
-                self.first = anyio.current_time()
-
-    def usage(self, streamed: bool, tokens: object) -> dict[str, object]:
-        whole = self.end - self.start
-        told: dict[str, object] = {"seconds": round(whole, 3)}
-        span = whole
-        if streamed and self.first is not None:
-            told["seconds_to_first_token"] = round(self.first - self.start, 3)
-            # One chunk says nothing of the pace at which it was made.
-            span = self.end - self.first if self.chunks > 1 else whole
-        if isinstance(tokens, int | float) and tokens > 0 and span > 0:
-            told["tokens_per_second"] = round(tokens / span, 2)
-        return told
-
-
-class LlmCall:
-    """One request on its way. Read ``chunks`` to the end, then ``response`` is there."""
-
-    def __init__(self, opened: _OpenChannel, request: LlmRequest) -> None:
-        self._opened = opened
-        self.request = request
-        self._response: LlmResponse | None = None
-
-    @property
-    def channel(self) -> str:
-        """The label of the channel."""
-        return self._opened.channel.label
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether times are measured; those of a deterministic adapter say nothing."""
-        return not self._opened.adapter.deterministic
-
-    @property
-    def response(self) -> LlmResponse:
-        """The response.
-
-        :raises RuntimeError: ``chunks`` was not read to the end
-        """
-        if self._response is None:
-            raise RuntimeError("the response is there once its chunks have been read")
-        return self._response
-
-    async def chunks(self) -> AsyncGenerator[Chunk, None]:
-        """Send the request and yield the reply's chunks; the usage comes last, with times.
-
-        Read it under ``aclosing``: closing it closes the connection. Waits while the
-        channel has as many requests under way as it may have.
-
-        :raises LlmError: the request failed
-        """
-        builder = ReplyBuilder()
-        async with AsyncExitStack() as stack:
-            if self._opened.slots is not None:
-                await stack.enter_async_context(self._opened.slots)
-            times = _Times(anyio.current_time())
-            parts = await stack.enter_async_context(aclosing(self._parts()))
-            async for chunk in parts:
-                times.see(chunk)
-                builder.add(chunk)
-                if chunk.type not in (METADATA, "usage_chunk"):
-                    yield chunk
-            times.end = anyio.current_time()
-        self._response = self._finish(builder.reply(), times)
-        if self._response.usage:
-            yield Chunk.usage(self._response.usage)
-
-    async def _parts(self) -> AsyncGenerator[Chunk, None]:
-        adapter = self._opened.adapter
-        if not self.request.stream:
-            for chunk in (await adapter.complete(self.request)).chunks():
-                yield chunk
-            return
-        async with aclosing(adapter.stream(self.request)) as chunks:
-            async for chunk in chunks:
-                yield chunk
-
-    def _finish(self, reply: LlmReply, times: _Times) -> LlmResponse:
-        usage = dict(reply.usage)
-        if self.is_timed:
-            usage |= times.usage(self.request.stream, usage.get("completion_tokens"))
-        told = reply.metadata.get("model")
-        model = told if isinstance(told, str) and told else self.request.model
-        channel = self._opened.channel
-        return LlmResponse(channel.label, channel.adapter, model, reply, usage)

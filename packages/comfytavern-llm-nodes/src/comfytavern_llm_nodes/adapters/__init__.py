@@ -10,10 +10,13 @@ from .interface import (
     METADATA,
     REASONING,
     AdapterFactory,
+    EmbeddingAdapter,
     LlmAdapter,
+    LlmEmbeddings,
     LlmError,
     LlmReply,
     LlmRequest,
+    ModelListAdapter,
 )
 from .openai import OpenAIAdapter
 from .replies import ReplyBuilder
@@ -24,10 +27,13 @@ __all__ = (
     "REASONING",
     "AdapterFactory",
     "EchoAdapter",
+    "EmbeddingAdapter",
     "LlmAdapter",
+    "LlmEmbeddings",
     "LlmError",
     "LlmReply",
     "LlmRequest",
+    "ModelListAdapter",
     "OpenAIAdapter",
     "ReplyBuilder",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field
@@ -71,6 +71,10 @@ class EchoAdapter:
         async for chunk in self.stream(request):
             builder.add(chunk)
         return builder.reply()
+
+    async def list_models(self) -> Sequence[str]:
+        """Return the one model that there is."""
+        return ("echo",)
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""

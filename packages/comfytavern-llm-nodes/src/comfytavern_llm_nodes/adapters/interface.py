@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from comfytavern.chunks import Chunk
 from comfytavern.errors import ComfyTavernError
@@ -29,10 +29,13 @@ __all__ = (
     "METADATA",
     "REASONING",
     "AdapterFactory",
+    "EmbeddingAdapter",
     "LlmAdapter",
+    "LlmEmbeddings",
     "LlmError",
     "LlmReply",
     "LlmRequest",
+    "ModelListAdapter",
 )
 
 METADATA = "metadata_chunk"
@@ -43,7 +46,8 @@ class LlmError(ComfyTavernError):
     """A request failed. The text never holds a key.
 
     ``status`` is the HTTP status, or None where there was none; ``provider_message`` is
-    what the other side said, in its own words.
+    what the other side said, in its own words; ``retry_after`` how many seconds it asked to
+    wait.
     """
 
     code = "llm_request_failed"
@@ -56,12 +60,14 @@ class LlmError(ComfyTavernError):
         model: str | None = None,
         status: int | None = None,
         provider_message: str = "",
+        retry_after: float | None = None,
     ) -> None:
         self.channel = channel
         self.reason = reason
         self.model = model
         self.status = status
         self.provider_message = provider_message
+        self.retry_after = retry_after
         where = f"channel {channel!r}" + (f", model {model!r}" if model else "")
         said = f": {provider_message}" if provider_message else ""
         super().__init__(f"{where}: {reason}{said}")
@@ -145,6 +151,39 @@ class LlmAdapter(Protocol):
 
     async def close(self) -> None:
         """Let go of connections. Calling it twice changes nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LlmEmbeddings:
+    """What an embedding model made of texts: a vector for each, in their order."""
+
+    vectors: Sequence[Sequence[float]]
+    model: str | None = None
+    usage: Mapping[str, object] = field(default_factory=dict)
+
+
+@runtime_checkable
+class EmbeddingAdapter(Protocol):
+    """An adapter that also makes embeddings."""
+
+    async def embed(self, texts: Sequence[str], model: str | None = None) -> LlmEmbeddings:
+        """Return a vector for each text. Safe to cancel.
+
+        :raises LlmError: the request failed
+        """
+        ...
+
+
+@runtime_checkable
+class ModelListAdapter(Protocol):
+    """An adapter that can say which models its server has."""
+
+    async def list_models(self) -> Sequence[str]:
+        """Return the names of the models. Safe to cancel.
+
+        :raises LlmError: the request failed
+        """
         ...
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field
 
 from comfytavern.chunks import Chunk
 
 from ..channels import Channel
-from .interface import METADATA, REASONING, LlmError, LlmReply, LlmRequest
+from .connections import Connections, client_of_this_pack
+from .interface import METADATA, REASONING, LlmEmbeddings, LlmError, LlmReply, LlmRequest
+from .listings import models_in, vectors_in
 from .replies import ReplyBuilder
 
 if TYPE_CHECKING:
+    from .call import Credentials
+    from .retries import Clock
     from .wire import Wire
 
 __all__ = ("OpenAIAdapter",)
 
-_PATH = "/chat/completions"
+_CHAT = "/chat/completions"
 # What this adapter decides; parameters of a workflow do not reach these.
 _RESERVED = frozenset({"messages", "model", "stream", "stream_options"})
 
@@ -34,17 +37,32 @@ class OpenAIOptions(BaseModel):
 
 
 class OpenAIAdapter:
-    """Talks to one server through one shared HTTP client, made for the first request."""
+    """Talks to one server over one shared HTTP client.
+
+    :param connections: the client to use; without them the channel gets one of its own
+    :param credentials: gives the headers of a request in place of the channel
+    :param clock: what the waits between two attempts are made of
+    :raises ValueError: the channel has no address, or options that do not fit
+    """
 
     deterministic = False
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        connections: Connections | None = None,
+        credentials: Credentials | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         if channel.base_url is None:
             raise ValueError("base_url is missing; such as http://127.0.0.1:11434/v1")
         self._channel = channel
         self._options = channel.read_options(OpenAIOptions)
-        self._wire: Wire | None = None
-        self._making = anyio.Lock()
+        own = partial(client_of_this_pack, channel.base_url)
+        self._connections = connections or Connections(own)
+        self._credentials = credentials or channel.request_headers
+        self._clock = clock
 
     async def stream(self, request: LlmRequest) -> AsyncGenerator[Chunk, None]:
         """Yield the reply as it comes. Closing or cancelling closes the connection at once.
@@ -52,11 +70,10 @@ class OpenAIAdapter:
         :raises LlmError: the request failed, at its start or in mid-stream
         """
         wire = await self._ready()
-        events = await wire.open(_PATH, self._body(request, stream=True))
+        events = await wire.open(_CHAT, self._body(request, stream=True))
         try:
-            whole = await events.whole()
-            if whole is not None:  # a server that does not know `stream`
-                for chunk in _reply(whole).chunks():
+            if events.whole is not None:  # a server that does not know `stream`
+                for chunk in _reply(events.whole).chunks():
                     yield chunk
                 return
             reader = _DeltaReader()
@@ -75,19 +92,47 @@ class OpenAIAdapter:
         :raises LlmError: the request failed
         """
         wire = await self._ready()
-        return _reply(await wire.post(_PATH, self._body(request, stream=False)))
+        return _reply(await wire.post(_CHAT, self._body(request, stream=False)))
+
+    async def embed(self, texts: Sequence[str], model: str | None = None) -> LlmEmbeddings:
+        """Return a vector for each text. Safe to cancel.
+
+        :raises LlmError: the request failed, or the answer is no list of vectors
+        """
+        wire = await self._ready()
+        body: dict[str, object] = {"input": list(texts), "encoding_format": "float"}
+        if model is not None:
+            body["model"] = model
+        answer = await wire.post("/embeddings", body)
+        vectors = vectors_in(answer, len(texts))
+        if vectors is None:
+            reason = f"the server did not answer {len(texts)} texts with as many vectors"
+            raise LlmError(self._channel.label, reason, model=model)
+        told = answer.get("model")
+        usage = _mapping(answer.get("usage"))
+        return LlmEmbeddings(vectors, told if isinstance(told, str) and told else model, usage)
+
+    async def list_models(self) -> Sequence[str]:
+        """Return the names of the server's models. Safe to cancel.
+
+        :raises LlmError: the request failed, or the answer is no list of models
+        """
+        wire = await self._ready()
+        models = models_in(await wire.get("/models"))
+        if models is None:
+            raise LlmError(self._channel.label, "the server did not answer with a list of models")
+        return models
 
     async def close(self) -> None:
         """Close every connection."""
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        await self._connections.close()
 
     async def _ready(self) -> Wire:
-        async with self._making:
-            if self._wire is None:
-                self._wire = await anyio.to_thread.run_sync(_make_wire, self._channel)
-            return self._wire
+        client = await self._connections.client()
+        from .retries import Clock  # not at the top: they import httpx; by now that is loaded
+        from .wire import Wire
+
+        return Wire(self._channel, client, self._credentials, self._clock or Clock())
 
     def _body(self, request: LlmRequest, *, stream: bool) -> dict[str, object]:
         body = {k: v for k, v in request.parameters.items() if k not in _RESERVED}
@@ -98,13 +143,6 @@ class OpenAIAdapter:
         if stream and self._options.include_usage:
             body["stream_options"] = {"include_usage": True}
         return body
-
-
-def _make_wire(channel: Channel) -> Wire:
-    # Not at the top: httpx costs more than the whole pack, and many runs never ask a server.
-    from .wire import Wire
-
-    return Wire(channel)
 
 
 class _DeltaReader:

@@ -10,7 +10,7 @@ from comfytavern.authoring import Config, Input, Output, node
 from comfytavern.definitions import NodeDefinition
 from comfytavern.types import DataFlowType, MatchCategory
 
-from ..messages import messages_from, text_of
+from ..messages import conversation_text, messages_from
 
 __all__ = ("MESSAGES_TO_TEXT", "PARSE_JSON")
 
@@ -29,11 +29,7 @@ async def messages_to_text(
     with_roles: Annotated[bool, Config(description="begin each message with its role")] = True,
 ) -> Annotated[str, Output("text")]:
     """Write messages as one text, a blank line between two."""
-    lines = []
-    for message in messages_from(messages):
-        speaker = f"{message.get('name') or message['role']}: " if with_roles else ""
-        lines.append(speaker + text_of(message.get("content")))
-    return "\n\n".join(lines)
+    return conversation_text(messages_from(messages), with_roles=with_roles)
 
 
 async def parse_json(
