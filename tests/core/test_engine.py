@@ -224,6 +224,28 @@ async def test_what_a_node_raises_is_its_own_failure(raises: BaseException, mess
     assert result.error.reason == message
 
 
+async def test_a_traceback_names_modules_and_no_place_of_the_machine() -> None:
+    def inner() -> None:
+        raise KeyError("why")
+
+    @node(type="Fails")
+    async def fails() -> None:
+        try:
+            inner()
+        except KeyError as exc:
+            raise ValueError("boom") from exc
+
+    result = await run_graph({"nodes": place(a="Fails")}, fails)
+    (payload,) = result.events.of("NODE_ERROR")
+    shown = payload["errorDetails"]["traceback"]
+    file = __name__.replace(".", "/")
+    assert shown.count(f'File "{file}.py", line ') == 3
+    assert shown.endswith("ValueError: boom\n")
+    assert "KeyError: 'why'\n\nThe above exception was the direct cause" in shown
+    assert str(Path(__file__).parent) not in shown
+    assert "_node_run" not in shown
+
+
 async def test_a_node_that_cancels_itself_has_failed() -> None:
     @node(type="Cancels")
     async def cancels() -> None:

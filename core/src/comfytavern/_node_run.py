@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import anyio.lowlevel
 from anyio import get_cancelled_exc_class
 
 from ._shapes import CallKind
+from ._tracebacks import shown_traceback
 from .chunks import Chunk, Outputs
 from .context import NodeContext
 from .errors import (
@@ -255,7 +254,7 @@ def _fail(run: Run, node: PlanNode, exc: BaseException) -> None:
     code = exc.code if isinstance(exc, _Failure | ComfyTavernError) else "node_failed"
     if isinstance(exc, StreamBrokenError):
         code = StreamBrokenError.code
-    shown = "" if isinstance(exc, _Failure) else _trimmed_traceback(exc)
+    shown = "" if isinstance(exc, _Failure) else shown_traceback(exc)
     # What an error of a pack knows beyond its text: the channel, the model, the status ...
     known = getattr(exc, "details", None)
     details = dict(known) if isinstance(known, Mapping) else {}
@@ -277,16 +276,3 @@ def _unwrapped(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
     return exc
-
-
-def _trimmed_traceback(exc: BaseException) -> str:
-    """Return the traceback from the node's own frames on."""
-    frames = exc.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(
-        ("comfytavern._node_run", "anyio.", "comfytavern.authoring")
-    ):
-        frames = frames.tb_next
-    shown = traceback.format_exception(type(exc), exc, frames or exc.__traceback__, limit=-12)
-    with suppress(ValueError):
-        return "".join(shown)[-8000:]
-    return ""
