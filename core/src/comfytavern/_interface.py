@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from .chunks import Chunk
 from .plan import InterfaceOutput
 from .sinks import EventSink
 from .streams import StreamReader, StreamWriter
@@ -23,7 +22,7 @@ class InterfaceOutputs:
     def __init__(self, outputs: Iterable[InterfaceOutput], sink: EventSink) -> None:
         self._outputs = tuple(outputs)
         self._sink = sink
-        self._started: dict[str, dict[str, str]] = {}
+        self._started: set[str] = set()
         self._sent_early = False
         self.values: dict[str, object] = {}
         self.sources: dict[int, list[InterfaceOutput]] = {}
@@ -52,32 +51,24 @@ class InterfaceOutputs:
         found = [o for o in self.sources.get(node, ()) if o.is_stream and o.slot == slot]
         if not found:
             return
-        for output in found:
-            name = output.display_name or ""
-            message = f"Stream started for {output.key} ({name})"
-            self._started[output.key] = {"type": "stream_placeholder", "message": message}
+        self._started.update(output.key for output in found)
         self._send_early()
         tell = self._sink.interface_chunk
         if tell is None:
             return
         for output in found:
-            tap = partial(_tap, tell, output.key, output.display_name)
+            tap = partial(tell, output.key, output.display_name)
             if isinstance(stream, StreamWriter):
                 stream.taps = [*stream.taps, tap]
             else:
                 stream.hand_to_tap(tap)
 
     def _send_early(self) -> None:
-        streams = [output.key for output in self._outputs if output.is_stream]
         if self._sent_early or self._sink.interface_outputs is None:
             return
         self._sent_early = True
-        self._sink.interface_outputs({key: self._placeholder(key) for key in streams})
-
-    def _placeholder(self, key: str) -> dict[str, str]:
-        output = next(output for output in self._outputs if output.key == key)
-        message = f"Stream started for {key} ({output.display_name or ''})"
-        return {"type": "stream_placeholder", "message": message}
+        streams = {o.key: _placeholder(o) for o in self._outputs if o.is_stream}
+        self._sink.interface_outputs(streams)
 
     def send_final(self) -> None:
         """Hand out everything, unless the early message has said it all."""
@@ -89,17 +80,14 @@ class InterfaceOutputs:
             return
         if self._sent_early and not self.values and not missing:
             return
-        streams = {o.key: self._started.get(o.key) for o in self._outputs if o.is_stream}
-        everything = streams | self.values
-        self._sink.interface_outputs({o.key: everything[o.key] for o in self._outputs})
+        self._sink.interface_outputs({o.key: self._final(o) for o in self._outputs})
+
+    def _final(self, output: InterfaceOutput) -> object:
+        if not output.is_stream:
+            return self.values[output.key]
+        return _placeholder(output) if output.key in self._started else None
 
 
-def _tap(
-    tell: object,
-    key: str,
-    display_name: str | None,
-    chunk: Chunk,
-    is_last: bool,
-) -> None:
-    assert callable(tell)
-    tell(key, display_name, chunk, is_last)
+def _placeholder(output: InterfaceOutput) -> dict[str, str]:
+    message = f"Stream started for {output.key} ({output.display_name or ''})"
+    return {"type": "stream_placeholder", "message": message}

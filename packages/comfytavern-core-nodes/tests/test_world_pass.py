@@ -3,67 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
 from comfytavern_core_nodes.worldbooks import (
-    Activation,
-    BookUse,
     InProcessMatcher,
     PatternFault,
     PreparedBooks,
     ScanMessage,
     ScanSettings,
     Scene,
-    Source,
     Tools,
     Verdict,
     WorldBookError,
     activate,
     estimate_tokens,
     joined,
-    prepare,
-    world_book_from,
 )
 from comfytavern_core_nodes.worldbooks.budget import TokenBudget, budget_of
 
-Entry = dict[str, Any]  # Any: the fields of an entry have many types
-PLAIN = ScanSettings(scan_depth=10, recursive=False, match_whole_words=False)
-
-
-def book(*entries: Entry, name: str = "b", source: Source = "global", **fields: object) -> BookUse:
-    return BookUse(
-        name, source, prepare(world_book_from({"entries": entries, **fields}, name).book)
-    )
-
-
-def never() -> float:
-    raise AssertionError("a number was drawn")
-
-
-def words(text: str) -> int:
-    return len(text.split())
-
-
-def run(
-    *entries: Entry,
-    chat: Sequence[str] = ("a dragon", "the king"),
-    settings: ScanSettings = PLAIN,
-    books: Sequence[BookUse] = (),
-    random: Callable[[], float] = never,
-    max_context: int = 4000,
-    **scene: Any,  # Any: the other fields of a scene
-) -> Activation:
-    messages = [ScanMessage("", text) for text in chat]
-    uses = [book(*entries), *books] if entries else list(books)
-    tools = Tools(random, InProcessMatcher(), count_tokens=words)
-    return activate(Scene(uses, messages, max_context, **scene), settings, tools)
-
-
-def key(*keys: str, **fields: object) -> Entry:
-    return {"key": list(keys), "content": "c", **fields}
+from .world_passes import PLAIN, book, key, never, run
 
 
 def test_settings_left_to_the_books() -> None:

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MAX_SCAN_DEPTH = 1000
 DEFAULT_SCAN_DEPTH = 2
-DEFAULT_RECURSIVE = True
 FromBook = Literal["book"]
 
 

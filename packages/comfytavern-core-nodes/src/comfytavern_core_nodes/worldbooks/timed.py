@@ -59,10 +59,6 @@ class TimedEffects:
             for kind in _KINDS
         }
 
-    def end_of_cooldown(self, ref: str) -> int:
-        """Return how many messages the chat has when an entry's cooldown is over."""
-        return self._effects["cooldown"][ref].end
-
     def _goes_on(self, kind: _Kind, ref: str, effect: Effect) -> bool:
         if self._length <= effect.start and not effect.protected:
             # The chat did not go on since: it was swiped or cut, so the effect never began.
