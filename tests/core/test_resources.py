@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import comfytavern.resources as module
 from comfytavern.errors import ResourceError
-from comfytavern.resources import DEFAULT_RESOURCE_LIMIT, REFUSED, ResourceStore
+from comfytavern.resources import DEFAULT_RESOURCE_LIMIT, REFUSED, ResourceStore, split_name
 
 OUTSIDE = b"what nobody may read"
 FILES = {
@@ -130,6 +130,54 @@ def test_ways_out_are_refused_whether_or_not_something_is_there(tree: Tree) -> N
     ]
     names += ["", *NO_FILE]
     assert dict(zip(names, tree.read(*names), strict=True)) == dict.fromkeys(names, REFUSED)
+
+
+def test_names_are_split_by_the_same_rules(tree: Tree) -> None:
+    assert split_name("shared://deep/er/book.json") == ("shared", ("deep", "er", "book.json"))
+    assert split_name("caf\u00e9/100%.png") == ("", ("caf\u00e9", "100%.png"))
+    assert split_name("nobody://a") == ("nobody", ("a",))  # whether there is one, a store knows
+    unknown = ("nobody://", "SHARED://", "shared:///")
+    patterns = [pattern for pattern in WAYS_OUT if not pattern.startswith(unknown)]
+    names = ["shared://" + pattern.replace("{}", "card.png") for pattern in patterns]
+    for name in [*names, "/a", "./a", "", "shared://", "://a", 7, None, "a" * 1025]:
+        with pytest.raises(ResourceError) as caught:
+            split_name(name)
+        assert caught.value.reason == REFUSED
+        assert caught.value.__cause__ is None
+
+
+def test_the_host_may_know_where_roots_are(tree: Tree) -> None:
+    assert tree.store.for_user("bob").folders == {
+        "cards": tree.path / "cards",
+        "shared": tree.path / "data/resources/shared",
+        "system": tree.path / "data/resources/system",
+        "user": tree.path / "data/resources/users/bob",
+    }
+    assert ResourceStore(None).folders == {}
+
+
+def test_files_can_be_opened_where_blocking_is_fine(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tree.store.open("cards://face.png") as file:
+        assert (file.read(4), file.seek(2), file.read()) == (b"0123", 2, b"23456789")
+    for name, reason in (("cards://none", "not found below cards://"), ("../flow/x", REFUSED)):
+        with pytest.raises(ResourceError) as caught:
+            tree.store.open(name)
+        assert caught.value.reason == reason
+    # A file that became something else once it was open; a leak of it would be a warning.
+    monkeypatch.setattr(os, "fstat", lambda descriptor: os.stat("/dev/null"))
+    with pytest.raises(ResourceError) as caught:
+        tree.store.open("cards://face.png")
+    assert caught.value.reason == REFUSED
+
+
+def test_a_disk_that_fails_midway_is_told(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: object, limit: int) -> bytes:
+        raise OSError(5, "I/O error", "/machine")
+
+    monkeypatch.setattr(module, "_load", fail)
+    assert tree.read("card.json") == ["cannot be read: i/o error"]
 
 
 def test_absolute_paths_beside_an_allowed_folder_are_refused(tree: Tree) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from ._import_guard import guarded
 from ._pack_files import PackFiles
 from ._pack_hooks import Implementation
@@ -36,7 +38,10 @@ Asking = Callable[..., Sequence[Any]]  # Any: the answers of PackManager.ask
 
 @dataclass(slots=True, eq=False)
 class Pack:
-    """A pack while it is loaded; to its hooks it is the ``PackContext``."""
+    """A pack while it is loaded; to its hooks it is the ``PackContext``.
+
+    ``block`` and ``granted`` are what the operator gave it when it was loaded.
+    """
 
     distribution: str
     version: str
@@ -44,9 +49,12 @@ class Pack:
     found: FoundPack | None = None
     files: PackFiles | None = None
     folder: Path | None = None
+    block: object = None
+    granted: frozenset[str] = frozenset()
     plugins: list[object] = field(default_factory=list)
     implementations: list[Implementation] = field(default_factory=list)
     settings: object = None
+    settings_model: type[BaseModel] | None = None
     warnings: list[str] = field(default_factory=list)
     import_ms: float | None = None
 
@@ -65,11 +73,18 @@ class Pack:
         """Ask every pack for a hook that this pack defined, one pack at a time."""
         return self.asking(hook, **arguments)
 
+    @property
+    def tops(self) -> frozenset[str]:
+        """The top-level packages or modules that its entry points, or its plugins, name."""
+        if self.files is not None:
+            return self.files.tops
+        return frozenset(map(_top_of, self.plugins))
+
     def owns(self, module: str) -> bool:
         """Return whether a module of this name belongs to the pack."""
         if self.files is not None:
             return self.files.owns(module)
-        return module.partition(".")[0] in {_top_of(plugin) for plugin in self.plugins}
+        return module.partition(".")[0] in self.tops
 
     def implementation(self, hook: str) -> Implementation | None:
         """Return how the pack implements a hook that it can implement only once.

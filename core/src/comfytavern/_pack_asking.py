@@ -41,13 +41,21 @@ class Answer:
 
 
 class PackAsking:
-    """Asks the packs in ``packs``, which others keep up to date."""
+    """Asks the packs in ``packs``, which others keep up to date.
+
+    Those in ``left`` were loaded once and are asked nothing but to let go at the end.
+    """
 
     def __init__(
-        self, hooks: PackHooks, packs: Mapping[str, Pack], catalogue: PackCatalogue
+        self,
+        hooks: PackHooks,
+        packs: Mapping[str, Pack],
+        left: Mapping[str, Pack],
+        catalogue: PackCatalogue,
     ) -> None:
         self._hooks = hooks
         self._packs = packs
+        self._left = left
         self._catalogue = catalogue
         self._started: set[str] = set()
 
@@ -58,11 +66,20 @@ class PackAsking:
             for i in self._hooks.of(hook)
         ]
 
-    def listeners_by_pack(self, hook: str, order: Sequence[str]) -> list[Listener]:
-        """Return who of these packs implements a hook, in the order of the packs."""
-        found = self.listeners(hook)
-        packs = dict.fromkeys(order)
-        return [listener for name in packs for listener in found if listener.distribution == name]
+    def bypass_rule(self, others: Sequence[str]) -> Callable[[str], list[Listener]]:
+        """Return what tells, by pack, who may decide for its bypassed nodes, in order.
+
+        What it tells stays as it is now, whichever packs come and go.
+
+        :param others: who may decide for every pack, after the pack itself
+        """
+        found = self.listeners("bypass_outputs")
+
+        def deciders(pack: str) -> list[Listener]:
+            names = dict.fromkeys((pack, *others))
+            return [each for name in names for each in found if each.distribution == name]
+
+        return deciders
 
     def ask(self, hook: str, arguments: Mapping[str, object]) -> list[Answer]:
         """Ask every pack for a hook, one at a time; None is no answer.
@@ -106,14 +123,22 @@ class PackAsking:
                 self._started.add(implementation.distribution)
 
     async def stopping(self) -> None:
-        """Tell the packs that were told of the start, in reverse order. Safe to cancel."""
-        for implementation in reversed(self._hooks.of("host_stopping")):
+        """Tell the packs that were told of the start, in reverse order. Safe to cancel.
+
+        That includes those that left meanwhile: runs used what they hold until now.
+        """
+        leavers = [i for pack in self._left.values() for i in pack.implementations]
+        telling = [*self._hooks.of("host_stopping")]
+        telling += [i for i in leavers if i.hook == "host_stopping"]
+        telling.sort(key=lambda i: (i.rank, i.distribution))
+        for implementation in reversed(telling):
             if implementation.distribution in self._started:
                 await self._tell(implementation, shield=True)
         self._started.clear()
 
     async def _tell(self, implementation: Implementation, *, shield: bool = False) -> None:
-        pack = self._packs[implementation.distribution]
+        name = implementation.distribution
+        pack = self._packs.get(name) or self._left[name]
         try:
             function = implementation.call({"pack": pack})
             if function is None:

@@ -50,6 +50,7 @@ class PackCatalogue:
         """Make records of packs from their metadata."""
         for pack in found:
             self.found[pack.distribution] = pack
+            self.errors.pop(pack.distribution, None)
             self.records[pack.distribution] = PackRecord.of(pack, self.choice)
         self.commands.clear()
         for name in sorted(self.found):

@@ -52,6 +52,10 @@ class PackFiles:
             return module in self.modules
         return module.partition(".")[0] in self.tops
 
+    def lists(self, path: str) -> bool:
+        """Return whether RECORD, if there is one, names this file."""
+        return not self.is_listed or path in self._hashes
+
     def recorded_hash(self, module: str) -> str:
         """Return what RECORD says of the module's file; empty if it says nothing."""
         return self._hashes.get(self.modules.get(module, ""), "")

@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ._client_scripts import is_script_path
 from ._pack import Pack, blame_hook, call_hook, calling
 from ._pack_hooks import PackHooks, read_implementations
+from ._pack_settings import SettingsProblem, problems_of, read_block
 from .definitions import NodeDefinition
 from .errors import PackError, PackHookError, PackSettingsError
 
@@ -63,7 +65,7 @@ class PackLoader:
             )
         pack.warnings += [str(warning.message) for warning in retired]
 
-    def validate_settings(self, pack: Pack, block: object) -> None:
+    def validate_settings(self, pack: Pack) -> None:
         """Validate the pack's block in the config against the pack's own model.
 
         :raises PackSettingsError: it does not fit; ``problems`` says where
@@ -71,19 +73,18 @@ class PackLoader:
         """
         model = self._answer(pack, "settings_model", "settings")
         if model is None:
-            if block is not None:
+            if pack.block is not None:
                 pack.warnings.append("the config holds settings for it, but it takes none")
             return
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise _wrong(pack, "settings_model", "settings", model, "a pydantic model class")
-        problems: list[tuple[tuple[str | int, ...], str]] = []
+        pack.settings_model = model
+        problems: tuple[SettingsProblem, ...] = ()
         with calling(pack, blame_hook(pack, "settings")):
             try:
-                pack.settings = model.model_validate({} if block is None else block)
+                pack.settings = read_block(model, pack.block)
             except ValidationError as error:
-                # What was given stays out of the text: it may be a secret.
-                shown = error.errors(include_url=False, include_input=False, include_context=False)
-                problems = [(detail["loc"], detail["msg"]) for detail in shown]
+                problems = problems_of(error)
         if problems:
             raise PackSettingsError(pack.distribution, problems)
 
@@ -100,6 +101,7 @@ class PackLoader:
                 if not isinstance(definition, NodeDefinition):
                     raise _wrong(pack, "register_nodes", "nodes", definition, "node definitions")
                 _check_reference(pack, definition)
+                _check_client_script(pack, definition)
                 found.append(definition)
         return found
 
@@ -135,6 +137,21 @@ def _check_reference(pack: Pack, definition: NodeDefinition) -> None:
                 " which is no part of the distribution"
             )
             raise PackError(pack.distribution, reason, version=pack.version, phase="nodes")
+
+
+def _check_client_script(pack: Pack, definition: NodeDefinition) -> None:
+    """Check that the page is sent to the pack for a node's script, and nowhere else."""
+    url = definition.client_script_url
+    if url is None or is_script_path(url):
+        return
+    raise PackError(
+        pack.distribution,
+        f"node type {definition.type!r} names the client script {url[:100]!r}, which can be no"
+        " file of its package",
+        version=pack.version,
+        phase="nodes",
+        remedy="name a .js or .mjs file relative to the package: client_scripts/Name.js",
+    )
 
 
 def _wrong(pack: Pack, hook: str, phase: str, answer: object, expected: str) -> PackHookError:

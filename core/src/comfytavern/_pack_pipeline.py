@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from ._pack_files import PackFiles, owner_of
 from ._pack_hooks import PackHooks
 from ._pack_import import check_metadata, import_pack
 from ._pack_loading import PackLoader
-from .discovery import FoundPack
+from .discovery import CORE_DISTRIBUTION, FoundPack
 from .errors import PackConflictError, PackError, PackImportError
 from .pack_records import PackState
 from .registry import NodeRegistry
@@ -31,8 +32,8 @@ _Step = Callable[[Pack], None]
 class PackPipeline:
     """Loads packs into a registry and holds what came of it.
 
-    ``packs`` are the loaded ones; ``files`` those of every pack that was ever imported, as
-    they were then.
+    ``packs`` are the loaded ones, ``left`` those that were loaded once and are not any more.
+    ``imported`` are all of which code is in this process, loaded or not, as they were then.
     """
 
     catalogue: PackCatalogue
@@ -41,7 +42,8 @@ class PackPipeline:
     asking: Asking
     data_dir: Path | None
     packs: dict[str, Pack]
-    files: dict[str, PackFiles] = field(default_factory=dict)
+    left: dict[str, Pack]
+    imported: dict[str, Pack] = field(default_factory=dict)
     services: Contributions = field(default_factory=lambda: Contributions("service"))
     runners: Contributions = field(
         default_factory=lambda: Contributions("runner", reserved=["local"])
@@ -50,19 +52,24 @@ class PackPipeline:
     _loader: PackLoader = field(init=False)
     _unfinished: list[Pack] = field(default_factory=list)
     _crashed: Mapping[str, str] = field(default_factory=dict)
+    _strict: bool = False
+    _revision: int = 0
+    _digest: tuple[int, str] = (-1, "")
 
     def __post_init__(self) -> None:
         folder = None if self.data_dir is None else self.data_dir / "loading"
         self.markers = CrashMarkers(folder)
         self._loader = PackLoader(self.hooks)
 
-    def load(self, found: Iterable[FoundPack], api_version: str | None) -> None:
+    def load(self, found: Iterable[FoundPack], api_version: str | None, *, strict: bool) -> None:
         """Load those of the installed packs that are enabled and not loaded yet.
 
         :param api_version: the version to hold against the packs' ranges; None skips that
-        :raises PackError: one failed, and the choice is strict
+        :param strict: whether the first pack that fails ends loading
+        :raises PackError: one failed, and ``strict``
         """
         choice = self.catalogue.choice
+        self._strict = strict
         self._crashed = self.markers.left_behind()
         owners = self._module_owners()
         packs = [
@@ -75,7 +82,7 @@ class PackPipeline:
             ("import", self._import),
             ("", self._loader.read_hooks),
             ("hooks", self._loader.add_specs),
-            ("nodes", lambda pack: self._register(pack, choice.settings.get(pack.distribution))),
+            ("nodes", self._register),
             ("services", self._contribute),
         )
         # Each step for all packs: what one pack specifies or registers, another needs.
@@ -88,10 +95,11 @@ class PackPipeline:
         :raises PackError: it failed, and nothing of it stays
         """
         pack = self.new_pack(name, version)
+        pack.block = settings
         pack.plugins.append(plugin)
         self._take(pack, "hooks", self._loader.read_hooks)
         self._take(pack, "hooks", self._loader.add_specs)
-        self._take(pack, "nodes", lambda pack: self._register(pack, settings))
+        self._take(pack, "nodes", self._register)
 
     def finish(self) -> None:
         """Ask registered packs that were not asked yet for their services and runners.
@@ -102,9 +110,38 @@ class PackPipeline:
             self._take(self._unfinished[0], "services", self._contribute)
 
     def new_pack(self, name: str, version: str, found: FoundPack | None = None) -> Pack:
-        """Return a pack of which nothing is loaded."""
+        """Return a pack of which nothing is loaded, with what the operator gives it."""
         folder = None if self.data_dir is None else self.data_dir / "packs" / name
-        return Pack(name, version, self.asking, found=found, folder=folder)
+        choice = self.catalogue.choice
+        return Pack(
+            name,
+            version,
+            self.asking,
+            found=found,
+            folder=folder,
+            block=choice.settings.get(name),
+            granted=choice.granted_to(name),
+        )
+
+    def let_go(self, name: str) -> None:
+        """Discard a loaded pack, for new runs; those that go on still reach its code."""
+        pack = self.packs.get(name)
+        if pack is not None:
+            self.left[name] = pack
+        self.discard(name)
+
+    def digest(self, api_version: str | None) -> str:
+        """Return a hash over the API version and every loaded pack: name, version, files."""
+        revision, digest = self._digest
+        if revision == self._revision:
+            return digest
+        revision = self._revision  # read first: another thread may be loading
+        lines = [f"{CORE_DISTRIBUTION} {api_version}"]
+        for name, pack in sorted(self.packs.items()):
+            lines.append(f"{name} {pack.version} {pack.files.digest if pack.files else ''}")
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        self._digest = (revision, digest)
+        return digest
 
     def discard(self, name: str) -> None:
         """Remove everything that a pack registered; nothing registered is no error."""
@@ -115,13 +152,14 @@ class PackPipeline:
         self.registry.remove_pack(name)
         self.services.remove(name)
         self.runners.remove(name)
+        self._revision += 1
 
     def _is_done(self, pack: Pack, phase: str, step: _Step) -> bool:
         try:
             self._take(pack, phase, step)
         except PackError as error:
             _log.warning("%s", error)
-            if self.catalogue.choice.strict:
+            if self._strict:
                 raise
             return False
         return True
@@ -185,18 +223,24 @@ class PackPipeline:
 
     def _import(self, pack: Pack) -> None:
         assert pack.found is not None  # packs in memory are imported already
-        pack.files = self.files[pack.distribution] = PackFiles(pack.found)
-        import_pack(pack, pack.found, pack.files)
+        pack.files = PackFiles(pack.found)
+        self.imported[pack.distribution] = pack
+        try:
+            import_pack(pack, pack.found, pack.files)
+        except PackError as error:
+            if error.phase == "import":  # of which nothing stays in memory
+                del self.imported[pack.distribution]
+            raise
 
-    def _register(self, pack: Pack, block: object) -> None:
+    def _register(self, pack: Pack) -> None:
         """Register the pack with its settings and nodes; from here on it is loaded."""
         name = pack.distribution
         self._loader.register(pack)
-        self._loader.validate_settings(pack, block)
+        self._loader.validate_settings(pack)
         definitions = self._loader.definitions(pack)
-        granted = self.catalogue.choice.granted_to(name)
-        nodes = self.registry.add_pack(name, pack.version, definitions, granted)
+        nodes = self.registry.add_pack(name, pack.version, definitions, pack.granted)
         self.packs[name] = pack
+        self._revision += 1
         self._unfinished.append(pack)
         types = tuple(node.full_type for node in nodes)
         self.catalogue.update(name, state=PackState.LOADED, node_types=types)

@@ -8,6 +8,8 @@ ComfyTavernError            .code is stable and goes on the wire
     PackConflictError       two packs claim one name
     PackSettingsError       its block in the configuration does not fit its model
     UnknownPackError        no such distribution offers nodes
+  UnknownNodeTypeError      no loaded pack has this node type; also a LookupError
+  UnknownClientScriptError  a node type has no such script for the page
   WorkflowError             the workflow cannot run; carries every finding at once
   RunError                  something failed while running
     NodeFailedError         a node raised
@@ -46,6 +48,8 @@ __all__ = (
     "RunInterruptedError",
     "StreamBrokenError",
     "StreamOverflowError",
+    "UnknownClientScriptError",
+    "UnknownNodeTypeError",
     "UnknownPackError",
     "UnknownRunError",
     "WorkflowError",
@@ -166,6 +170,37 @@ class UnknownPackError(ComfyTavernError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         super().__init__(f"no installed pack is named {name!r}{did_you_mean(name, known)}")
+
+
+class UnknownNodeTypeError(ComfyTavernError, LookupError):
+    """No loaded pack has a node of this type; the text says why and what to do."""
+
+    code = "unknown_node_type"
+
+    def __init__(self, full_type: str, explanation: str = "") -> None:
+        self.full_type = full_type
+        why = f"; {explanation}" if explanation else ""
+        super().__init__(f"unknown node type {full_type!r}{why}")
+
+
+class UnknownClientScriptError(ComfyTavernError):
+    """A node type has no such script for the page, or one that is larger than ``limit``.
+
+    Which of the two is said; why a name leads nowhere is not, so that nobody can ask for
+    what else lies on the disk.
+    """
+
+    code = "unknown_client_script"
+
+    def __init__(self, full_type: str, name: str | None, *, limit: int | None = None) -> None:
+        self.full_type = full_type
+        self.name = name
+        script = "client script" if name is None else f"client script {name!r}"
+        if limit is None:
+            super().__init__(f"node type {full_type!r} has no {script}")
+        else:
+            size = f"{limit / 2**20:g} MiB"
+            super().__init__(f"the {script} of node type {full_type!r} is larger than {size}")
 
 
 class WorkflowError(ComfyTavernError):

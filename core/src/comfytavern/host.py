@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from uuid import uuid4
 
 import anyio
 import anyio.to_thread
 
+from ._plan_cache import PlanCache
 from .bypass import standard_outputs
 from .compiler import CompileLimits, WorkflowResolver, compile_workflow
 from .context import ResourceReader
@@ -29,7 +31,7 @@ from .errors import PackHookError
 from .events import BypassRequest
 from .hookspecs import EVENT_HOOKS
 from .listeners import ListenerHub, ListenerReport
-from .packs import PackChoice, PackManager, PackRecord
+from .packs import Listener, PackChoice, PackManager, PackRecord
 from .plan import Plan, PlanNode
 from .registry import NodeRegistry
 from .sinks import EventSink, merge_sinks
@@ -72,9 +74,11 @@ class PackHost:
         self._resources = resources
         self._secret = secret
         self._http_of = http_of
+        self._plans = PlanCache()
         self._stack = AsyncExitStack()
         self._engine: Engine | None = None
         self._hub: ListenerHub | None = None
+        self._rescanning = anyio.Lock()
 
     @property
     def registry(self) -> NodeRegistry:
@@ -95,6 +99,10 @@ class PackHost:
         if self._engine is None:
             raise RuntimeError("the host is not running: use 'async with host:'")
         return self._engine
+
+    def digest(self) -> str:
+        """Return a hash over the API version and every loaded pack; cheap to ask for."""
+        return self.packs.digest()
 
     def load(self) -> None:
         """Load every enabled pack; what fails is on its record and costs nobody else.
@@ -119,15 +127,20 @@ class PackHost:
             await self.engine.stop_runs()  # before the packs let go of what nodes use
             await self.packs.stopping()
 
-    async def rescan(self) -> tuple[PackRecord, ...]:
+    async def rescan(self, choice: PackChoice | None = None) -> tuple[PackRecord, ...]:
         """Look again at what is installed; return the records that changed.
 
-        Runs that go on keep the nodes and listeners that they began with.
+        Runs that go on keep the nodes, services and listeners that they began with. One
+        rescan waits for another. See ``PackManager.rescan`` for what a choice changes.
+
+        :param choice: what the operator chose now; None leaves it as it is
         """
-        changed = await anyio.to_thread.run_sync(self.packs.rescan)
-        if self._hub is not None:
-            self._hub.use({hook: self.packs.listeners(hook) for hook in EVENT_HOOKS})
-            await self.packs.started()
+        async with self._rescanning:
+            changed = await anyio.to_thread.run_sync(partial(self.packs.rescan, choice=choice))
+            if self._hub is not None and self._engine is not None:
+                self._hub.use({hook: self.packs.listeners(hook) for hook in EVENT_HOOKS})
+                self._engine.facilities = self.facilities()
+                await self.packs.started()
         return changed
 
     @property
@@ -146,16 +159,20 @@ class PackHost:
         self._hub = None
 
     def facilities(self, resources: ResourceReader | None = None) -> Facilities:
-        """Return what this host lends to nodes, with other resources if given."""
+        """Return what this host lends to nodes, with other resources if given.
+
+        Services, and who decides about bypassed nodes, stay as they are now, whichever packs
+        come and go while a run uses them.
+        """
         lent: dict[str, object] = {
             "resources": resources or self._resources,
             "secret": self._secret,
             "http_of": self._http_of,
         }
         return Facilities(
-            services=self.packs.services,
+            services=MappingProxyType(dict(self.packs.services)),
             settings_of=self.packs.settings_of,
-            bypass=self._bypass,
+            bypass=partial(_bypass, self.packs.bypass_rule()),
             import_reference=self.packs.import_reference,
             **{name: value for name, value in lent.items() if value is not None},  # type: ignore[arg-type]  # the fields of the same names
         )
@@ -173,12 +190,31 @@ class PackHost:
         )
 
     async def compile(
-        self, workflow: Workflow | Mapping[str, object], resolver: WorkflowResolver | None = None
+        self,
+        workflow: Workflow | Mapping[str, object],
+        resolver: WorkflowResolver | None = None,
+        *,
+        key: bytes | None = None,
     ) -> Plan:
         """Return the plan of a workflow; a large one is compiled in a worker thread.
 
+        :param key: the text of a workflow that refers to no other: its plan is kept and
+            given out again, for as long as no pack comes or goes
+
         :raises WorkflowError: with every finding at once
         """
+        if key is None or resolver is not None:
+            return await self._compile(workflow, resolver)
+        revision = self.registry.revision
+        plan = self._plans.get(key, revision)
+        if plan is None:
+            plan = await self._compile(workflow, None)
+            self._plans.put(key, plan, revision)
+        return plan
+
+    async def _compile(
+        self, workflow: Workflow | Mapping[str, object], resolver: WorkflowResolver | None
+    ) -> Plan:
         if resolver is None and _size(workflow) < LARGE:
             return self.compile_now(workflow)
         return await anyio.to_thread.run_sync(self.compile_now, workflow, resolver)
@@ -207,7 +243,7 @@ class PackHost:
             run_id=run_id,
             sink=merge_sinks([sink, heard] if sink is not None else [heard]),
             user_id=user_id,
-            facilities=self.facilities(resources) if resources is not None else None,
+            facilities=self.facilities(resources),
         )
 
     async def run(
@@ -232,29 +268,32 @@ class PackHost:
                 with anyio.CancelScope(shield=True):
                     await run.done.wait()
 
-    def _bypass(self, request: BypassRequest, node: PlanNode) -> Mapping[str, object]:
-        """Ask the packs that may decide; the standard rules are the last to be tried."""
-        for decider in self.packs.bypass_deciders(node.pack):
-            try:
-                arguments = {"request": request} if "request" in decider.argument_names else {}
-                answer = decider.function(**arguments)
-            except (KeyboardInterrupt, GeneratorExit):
-                raise
-            except BaseException as exc:
-                reason = f"bypass_outputs raised {type(exc).__name__}: {exc}"
-                raise PackHookError(
-                    decider.distribution, reason, version=decider.version, phase="bypass"
-                ) from exc
-            if answer is None:
-                continue
-            if not isinstance(answer, Mapping):
-                kind = type(answer).__name__
-                reason = f"bypass_outputs returned a {kind}; expected a mapping or None"
-                raise PackHookError(
-                    decider.distribution, reason, version=decider.version, phase="bypass"
-                )
-            return answer
-        return standard_outputs(request)
+
+def _bypass(
+    deciders_of: Callable[[str], Sequence[Listener]], request: BypassRequest, node: PlanNode
+) -> Mapping[str, object]:
+    """Ask the packs that may decide; the standard rules are the last to be tried."""
+    for decider in deciders_of(node.pack):
+        try:
+            arguments = {"request": request} if "request" in decider.argument_names else {}
+            answer = decider.function(**arguments)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exc:
+            reason = f"bypass_outputs raised {type(exc).__name__}: {exc}"
+            raise PackHookError(
+                decider.distribution, reason, version=decider.version, phase="bypass"
+            ) from exc
+        if answer is None:
+            continue
+        if not isinstance(answer, Mapping):
+            kind = type(answer).__name__
+            reason = f"bypass_outputs returned a {kind}; expected a mapping or None"
+            raise PackHookError(
+                decider.distribution, reason, version=decider.version, phase="bypass"
+            )
+        return answer
+    return standard_outputs(request)
 
 
 def _size(workflow: Workflow | Mapping[str, object]) -> int:

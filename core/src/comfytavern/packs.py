@@ -6,9 +6,8 @@ others go on. A pack that the operator did not enable is never imported, yet lis
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import pluggy
 
+from ._client_scripts import ClientScript, read_client_script
 from ._pack import Pack
 from ._pack_asking import Answer, Listener, PackAsking
 from ._pack_catalogue import PackCatalogue, PackCommand
@@ -24,13 +24,16 @@ from ._pack_files import PackFiles
 from ._pack_hooks import PackHooks
 from ._pack_import import import_reference
 from ._pack_pipeline import PackPipeline
+from ._pack_rescan import PackRescan
+from ._pack_settings import SettingsProblem, check_block, describe_settings
 from .discovery import CORE_DISTRIBUTION, FoundPack, find_packs, normalise
-from .errors import PackConflictError, PackError, UnknownPackError
+from .errors import PackConflictError, PackError, UnknownNodeTypeError, UnknownPackError
 from .pack_records import PackChoice, PackRecord, PackState
 from .registry import NodeRegistry
 
 __all__ = (
     "Answer",
+    "ClientScript",
     "Listener",
     "PackChoice",
     "PackCommand",
@@ -74,11 +77,11 @@ class PackManager:
         data_dir: Path | None = None,
         api_version: str | None = None,
     ) -> None:
-        self.choice = choice or PackChoice()
-        self._catalogue = PackCatalogue(self.choice)
+        self._catalogue = PackCatalogue(choice or PackChoice())
         self._hooks = PackHooks()
         self._packs: dict[str, Pack] = {}
-        self._asking = PackAsking(self._hooks, self._packs, self._catalogue)
+        self._left: dict[str, Pack] = {}
+        self._asking = PackAsking(self._hooks, self._packs, self._left, self._catalogue)
         self.registry = NodeRegistry(
             aliases=self.choice.aliases,
             namespaces=self.choice.namespaces,
@@ -92,8 +95,14 @@ class PackManager:
             self.ask,
             data_dir,
             self._packs,
+            self._left,
         )
         self._catalogue.take_in(find_packs() if found is None else found)
+
+    @property
+    def choice(self) -> PackChoice:
+        """What the operator chose, as of the start or of the last rescan with a new choice."""
+        return self._catalogue.choice
 
     @property
     def plugin_manager(self) -> pluggy.PluginManager:
@@ -103,7 +112,7 @@ class PackManager:
     @property
     def records(self) -> tuple[PackRecord, ...]:
         """Every pack, sorted by distribution; readable before anything is loaded."""
-        records = self._catalogue.records
+        records = dict(self._catalogue.records)
         return tuple(records[name] for name in sorted(records))
 
     def record(self, name: str) -> PackRecord:
@@ -137,19 +146,50 @@ class PackManager:
         return self._pipeline.runners.values
 
     def settings_of(self, distribution: str) -> object:
-        """Return the validated settings of a loaded pack; None without a model."""
-        pack = self._packs.get(normalise(distribution))
+        """Return the validated settings of a loaded pack; None without a model.
+
+        Those of a pack that was dropped stay, for the runs that go on with its nodes.
+        """
+        name = normalise(distribution)
+        pack = self._packs.get(name) or self._left.get(name)
         return None if pack is None else pack.settings
+
+    def settings_schema(self, distribution: str) -> dict[str, Any] | None:  # Any: JSON
+        """Return the JSON Schema of a pack's block under ``packs.settings``, by alias.
+
+        It is what the pack's own model says, and nothing of what the operator gave. None for
+        a pack that is not loaded, or that has no model.
+
+        :raises UnknownPackError: there is no such pack
+        :raises PackHookError: its model cannot be described
+        """
+        pack = self._packs.get(self.record(distribution).distribution)
+        return None if pack is None else describe_settings(pack)
+
+    def check_settings(self, distribution: str, block: object) -> tuple[SettingsProblem, ...]:
+        """Return what a pack's own model finds in a block: where, and what is wrong there.
+
+        Empty if it fits, and for a pack that is not loaded or has no model. The texts hold
+        nothing of the block, and nothing changes: settings take effect at the next start.
+
+        :raises UnknownPackError: there is no such pack
+        """
+        pack = self._packs.get(self.record(distribution).distribution)
+        if pack is None or pack.settings_model is None:
+            return ()
+        return check_block(pack.settings_model, block)
 
     def load(self) -> None:
         """Load every enabled pack; what fails is on its record.
 
         :raises PackError: a pack failed, and the choice is strict
         """
-        self._load(self._catalogue.found.values())
+        found = self._catalogue.found.values()
+        self._pipeline.load(found, self._api, strict=self.choice.strict)
 
-    def _load(self, found: Iterable[FoundPack]) -> None:
-        self._pipeline.load(found, self._api_version or core_version())
+    @property
+    def _api(self) -> str | None:
+        return self._api_version or core_version()
 
     def add(
         self,
@@ -193,53 +233,36 @@ class PackManager:
         """Forget that a pack killed the process; return whether it had."""
         return self._pipeline.markers.clear(normalise(distribution))
 
-    def rescan(self, found: Sequence[FoundPack] | None = None) -> tuple[PackRecord, ...]:
+    def rescan(
+        self, found: Sequence[FoundPack] | None = None, *, choice: PackChoice | None = None
+    ) -> tuple[PackRecord, ...]:
         """Look again at what is installed and return the records that changed.
 
-        New packs are loaded, and those that could not be imported are tried again. A pack
-        that was imported and has changed needs a restart; its nodes go on as they are. One
-        that was removed loses its nodes.
+        Without a choice, new packs that the present one enables are loaded, and those that
+        could not be imported are tried again. With one, the operator's file has changed:
+
+        - A pack is loaded, or tried again, only if ``choice.enabled`` names it. Under ``"*"``
+          a new one becomes available and says that it takes a restart or its name in the list.
+        - A loaded pack that is not enabled any more loses its nodes, services, runners and
+          listeners; its record says that its code stays. Enabled again it is restart-required.
+        - Aliases and ``bypass`` apply to runs that start from now on; the explanation of a
+          missing type follows at once.
+        - Settings and granted namespaces of a pack that was imported are never applied in
+          place: it goes on with the old ones and is restart-required until they are back.
+
+        Either way a pack that was imported and has changed is restart-required and goes on as
+        it is, and one that was removed loses its nodes. Whatever fails is on its record, also
+        under a strict choice. Packs in memory are left alone. Not thread-safe.
 
         :param found: what is installed now; None looks for it
+        :param choice: what the operator chose now; None leaves it as it is
         """
         importlib.invalidate_caches()
         metadata.MetadataPathFinder().invalidate_caches()  # on an instance: needed before 3.13
-        catalogue = self._catalogue
-        before = dict(catalogue.records)
-        now = {pack.distribution: pack for pack in (find_packs() if found is None else found)}
-        for name in sorted(set(catalogue.found) - set(now)):
-            was_loaded = name in self._packs
-            self._pipeline.discard(name)
-            catalogue.take_out(name, was_loaded=was_loaded)
-        imported = set(self._pipeline.files) - self._unimported()
-        for name in sorted(imported & set(now)):
-            self._compare(now[name])
-        fresh = [pack for name, pack in now.items() if name not in imported | set(self._packs)]
-        catalogue.found = {name: pack for name, pack in now.items() if name in imported}
-        catalogue.take_in(fresh)
-        self._load(fresh)
+        before = dict(self._catalogue.records)
+        now = find_packs() if found is None else found
+        PackRescan(self._catalogue, self._pipeline).run(now, choice, self._api)
         return tuple(record for record in self.records if before.get(record.distribution) != record)
-
-    def _unimported(self) -> set[str]:
-        """Return the packs that failed to import, of which nothing stayed in memory."""
-        errors = self._catalogue.errors
-        return {name for name, error in errors.items() if error.phase == "import"}
-
-    def _compare(self, found: FoundPack) -> None:
-        """Note that an imported pack differs from what is installed now."""
-        name = found.distribution
-        record = self._catalogue.records[name]
-        if record.state is PackState.UNINSTALLED:
-            why = f"version {found.version} was installed again"
-        elif found.version != record.version:
-            why = f"version {record.version} is in use, {found.version} is installed"
-        elif PackFiles(found).digest != self._pipeline.files[name].digest:
-            why = "its files have changed"
-        else:
-            return
-        self._catalogue.update(
-            name, state=PackState.RESTART_REQUIRED, error=why, remedy="restart the host"
-        )
 
     def listeners(self, hook: str) -> list[Listener]:
         """Return who implements a hook, in the order in which they are to be called."""
@@ -250,8 +273,11 @@ class PackManager:
 
         That is the pack itself, then the packs that the operator lists for it.
         """
-        order = (normalise(distribution), *self.choice.bypass)
-        return self._asking.listeners_by_pack("bypass_outputs", order)
+        return self.bypass_rule()(normalise(distribution))
+
+    def bypass_rule(self) -> Callable[[str], list[Listener]]:
+        """Return ``bypass_deciders`` as it is now, for a run that keeps what it began with."""
+        return self._asking.bypass_rule(self.choice.bypass)
 
     def ask(self, hook: str, **arguments: object) -> list[Answer]:
         """Ask every pack for a hook, one at a time; None is no answer.
@@ -277,12 +303,14 @@ class PackManager:
 
         It must belong to the distribution; of an editable one, to the top-level package of
         its entry points. Runs outside the guard of load time: runs are going on meanwhile.
+        A pack that was dropped still answers, for the runs that go on with its nodes.
 
         :raises UnknownPackError: there is no such pack
         :raises PackError: the pack is not enabled, or it has no such thing
         """
         name = normalise(distribution)
-        return import_reference(self._packs.get(name) or self._unloaded(name), reference)
+        pack = self._packs.get(name) or self._left.get(name) or self._unloaded(name)
+        return import_reference(pack, reference)
 
     def _unloaded(self, name: str) -> Pack:
         found = self._catalogue.found.get(name)
@@ -296,10 +324,26 @@ class PackManager:
         pack.files = PackFiles(found)
         return pack
 
+    def client_script(self, full_type: str, name: str | None = None) -> ClientScript:
+        """Read the script that a node type gives to the page, or what lies beside it.
+
+        Reads a file: call it in a thread.
+
+        :param name: a file in the folder of the node's own script, or below; None for that
+            script itself
+        :raises UnknownNodeTypeError: no loaded pack has the type
+        :raises UnknownClientScriptError: there is no such file for the page, in the same
+            words wherever the name leads; or it is larger than 2 MiB
+        """
+        node = self.registry.get(full_type)
+        pack = None if node is None else self._packs.get(node.distribution)
+        if node is None or pack is None:
+            raise UnknownNodeTypeError(full_type, self.registry.explain_missing(full_type))
+        return read_client_script(pack, node, full_type, name)
+
     def digest(self) -> str:
-        """Return a hash over the API version and every loaded pack: name, version, files."""
-        lines = [f"{CORE_DISTRIBUTION} {self._api_version or core_version()}"]
-        for name in sorted(self._packs):
-            files = self._packs[name].files
-            lines.append(f"{name} {self._packs[name].version} {files.digest if files else ''}")
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """Return a hash over the API version and every loaded pack: name, version, files.
+
+        It is another one whenever a pack is loaded or dropped, and cheap to ask for.
+        """
+        return self._pipeline.digest(self._api)

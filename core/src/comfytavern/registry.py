@@ -53,6 +53,12 @@ class NodeRegistry:
         self._nodes: dict[str, RegisteredNode] = {}
         self._packs: dict[str, tuple[RegisteredNode, ...]] = {}
         self._resolved: dict[str, RegisteredNode] = {}
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        """A number that rises whenever a full type may mean something else than before."""
+        return self._revision
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -66,16 +72,27 @@ class NodeRegistry:
         """Return the node types of one pack, in its own order."""
         return self._packs.get(distribution, ())
 
+    def use(self, *, aliases: Mapping[str, Sequence[str]], namespaces: Mapping[str, str]) -> None:
+        """Replace the operator's aliases and grants, for whoever asks from now on.
+
+        Node types stay under the namespaces that they were added with.
+        """
+        self._aliases = aliases
+        self._namespaces = namespaces
+        self._forget()
+
     def get(self, full_type: str) -> RegisteredNode | None:
         """Return the node of this full type, or of one that an alias stands for."""
         return self._nodes.get(full_type) or self._resolved.get(full_type) or self._find(full_type)
 
     def _find(self, full_type: str) -> RegisteredNode | None:
+        # Another thread may rescan: what is found in the old state is noted in the old answers.
+        resolved = self._resolved
         alias, _, name = full_type.partition(":")
         for distribution in self._aliases.get(alias, ()):
             node = self._nodes.get(f"{distribution}:{name}")
             if node is not None:
-                self._resolved[full_type] = node
+                resolved[full_type] = node
                 return node
         return None
 
@@ -108,14 +125,18 @@ class NodeRegistry:
             added[full_type] = node
         self._packs[distribution] = (*self.of_pack(distribution), *added.values())
         self._nodes.update(added)
-        self._resolved.clear()
+        self._forget()
         return tuple(added.values())
 
     def remove_pack(self, distribution: str) -> None:
         """Remove every node type of a pack; one that has none is no error."""
         for node in self._packs.pop(distribution, ()):
             del self._nodes[node.full_type]
-        self._resolved.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._resolved = {}
+        self._revision += 1
 
     def explain_missing(self, full_type: str) -> str:
         """Say why no node has this full type, and what to do about it.
@@ -137,7 +158,7 @@ class NodeRegistry:
         return _explain_state(record)
 
     def _explain_bare(self, name: str) -> str:
-        named = sorted(full for full in self._nodes if full.endswith(f":{name}"))
+        named = sorted(full for full in list(self._nodes) if full.endswith(f":{name}"))
         if named:
             return "a full type is 'namespace:Type'; did you mean " + _either(named)
         return "a full type is 'namespace:Type'"
@@ -163,7 +184,7 @@ class NodeRegistry:
 
     def _close_to(self, shown: str, name: str, namespaces: Iterable[str]) -> str:
         """Offer the type whose own name is closest; the namespaces would outweigh it."""
-        pairs = (full_type.split(":") for full_type in self._nodes)
+        pairs = (full_type.split(":") for full_type in list(self._nodes))
         wanted = set(namespaces)
         names = [own for namespace, own in pairs if namespace in wanted]
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
@@ -194,7 +215,8 @@ def _explain_state(record: PackRecord) -> str:
     if record.state is PackState.DISABLED:
         return f"{pack} is disabled: {enable}"
     if record.state is PackState.AVAILABLE:
-        return f"{pack} is installed but not {'loaded' if record.enabled else f'enabled: {enable}'}"
+        missing, remedy = ("loaded", record.remedy) if record.enabled else ("enabled", enable)
+        return f"{pack} is installed but not {missing}" + (f": {remedy}" if remedy else "")
     if record.state is PackState.UNINSTALLED:
         return f'{pack} was uninstalled: pip install "{record.distribution}"'
     if record.state is PackState.INCOMPATIBLE:

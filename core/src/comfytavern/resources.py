@@ -30,6 +30,7 @@ from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 from unicodedata import normalize
 from urllib.parse import unquote
 
@@ -37,7 +38,7 @@ from anyio import to_thread
 
 from .errors import ResourceError
 
-__all__ = ("DEFAULT_RESOURCE_LIMIT", "REFUSED", "ResourceStore")
+__all__ = ("DEFAULT_RESOURCE_LIMIT", "REFUSED", "ResourceStore", "split_name")
 
 DEFAULT_RESOURCE_LIMIT = 64 * 1024 * 1024
 REFUSED = (
@@ -66,6 +67,25 @@ _FILE: int = _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY",
 
 class _RefusedError(Exception):
     """Becomes the one refusal."""
+
+
+def split_name(name: object) -> tuple[str, tuple[str, ...]]:
+    """Split ``root://a/b`` into its root and the parts of its path; a plain path has no root.
+
+    The rules are those of every name that is read: what passes can be a file on any system.
+    The disk is not looked at, and whether there is such a root is not known here.
+
+    :raises ResourceError: it is refused
+    """
+    try:
+        if not isinstance(name, str) or len(name) > MAX_NAME:
+            raise _RefusedError
+        root, mark, path = name.partition("://")
+        if mark and not root:
+            raise _RefusedError
+        return (root if mark else ""), tuple(_checked_parts(path if mark else name))
+    except (_RefusedError, ValueError):
+        raise ResourceError(_shown(name), REFUSED) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +145,35 @@ class ResourceStore:
             store._roots = self._roots | {"user": folder}
         return store
 
+    @property
+    def folders(self) -> Mapping[str, Path]:
+        """Where each root is, for the host's own work with files: nodes see names alone."""
+        return {root: Path(folder) for root, folder in self._roots.items()}
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a resource for reading; call it in a worker thread.
+
+        :raises ResourceError: refused, missing or unreadable
+        """
+        # Causes are left out of all these errors: their text holds paths of this machine.
+        missing = REFUSED
+        try:
+            target = self._find(name)
+            missing = target.missing
+            file = open(_open(target), "rb", buffering=0)
+            try:
+                _require_regular(os.fstat(file.fileno()))
+            except BaseException:
+                file.close()
+                raise
+        except (FileNotFoundError, NotADirectoryError):
+            raise ResourceError(_shown(name), missing) from None
+        except OSError as exc:
+            raise ResourceError(_shown(name), _reason(exc)) from None
+        except (_RefusedError, ValueError, RecursionError):  # RecursionError: a chain of links
+            raise ResourceError(_shown(name), REFUSED) from None
+        return file
+
     async def read(self, name: str, *, limit: int | None = None) -> bytes:
         """Return the bytes of a resource; the file is read in a worker thread.
 
@@ -136,19 +185,12 @@ class ResourceStore:
         largest = DEFAULT_RESOURCE_LIMIT if limit is None else limit
         return await to_thread.run_sync(self._read, name, largest, abandon_on_cancel=True)
 
-    def _read(self, name: object, limit: int) -> bytes:
-        # Causes are left out of all these errors: their text holds paths of this machine.
-        missing = REFUSED
-        try:
-            target = self._find(name)
-            missing = target.missing
-            data = _load(_open(target), limit)
-        except (FileNotFoundError, NotADirectoryError):
-            raise ResourceError(_shown(name), missing) from None
-        except OSError as exc:
-            raise ResourceError(_shown(name), _reason(exc)) from None
-        except (_RefusedError, ValueError, RecursionError):  # RecursionError: a chain of links
-            raise ResourceError(_shown(name), REFUSED) from None
+    def _read(self, name: str, limit: int) -> bytes:
+        with self.open(name) as file:
+            try:
+                data = _load(file, limit)
+            except OSError as exc:
+                raise ResourceError(_shown(name), _reason(exc)) from None
         if data is None:
             raise ResourceError(_shown(name), f"is larger than the limit of {limit} bytes")
         return data
@@ -274,16 +316,14 @@ def _require_regular(status: os.stat_result) -> None:
         raise _RefusedError
 
 
-def _load(descriptor: int, limit: int) -> bytes | None:
+def _load(file: BinaryIO, limit: int) -> bytes | None:
     """Read an open file to its end; None if it is larger than the limit."""
-    with open(descriptor, "rb", buffering=0) as file:
-        _require_regular(status := os.fstat(descriptor))
-        chunks: list[bytes] = []
-        # A file may grow meanwhile, and some do not tell their size.
-        left = 0 if status.st_size > limit else limit + 1
-        while left > 0 and (chunk := file.read(min(left, _CHUNK))):
-            chunks.append(chunk)
-            left -= len(chunk)
+    chunks: list[bytes] = []
+    # A file may grow meanwhile, and some do not tell their size.
+    left = 0 if os.fstat(file.fileno()).st_size > limit else limit + 1
+    while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+        chunks.append(chunk)
+        left -= len(chunk)
     return b"".join(chunks) if left > 0 else None
 
 

@@ -7,11 +7,11 @@ nothing and knows no clients: the host does that once, for every runner.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ("Envelope", "RunSpec", "Runner", "RunnerFactory")
+__all__ = ("AbandonedNode", "Envelope", "RunSpec", "Runner", "RunnerFactory")
 
 # {"type": ..., "payload": {...}, "ts": ...}; JSON values only, plus "seq" once the host has it
 Envelope = dict[str, Any]
@@ -35,6 +35,16 @@ class RunSpec:
     admitted: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class AbandonedNode:
+    """A node that goes on although its run has ended, and whose it is."""
+
+    node_id: str
+    node_type: str
+    pack: str
+    version: str
+
+
 class Runner(Protocol):
     """Executes runs; chosen by the operator with ``runner: NAME``."""
 
@@ -45,13 +55,28 @@ class Runner(Protocol):
     def run(self, spec: RunSpec) -> AsyncGenerator[list[Envelope], None]:
         """Execute one run and yield its events in batches, in order.
 
-        The last event of the last batch is the only one with a final status. Closing
-        the iterator early interrupts the run.
+        The last event of the last batch is the only one with a final status. After it
+        the iterator ends once the work has really stopped. Closing it early interrupts
+        the run.
         """
         ...
 
     async def cancel(self, run_id: str) -> None:
         """Interrupt a run. An unknown id is no error; calling twice changes nothing."""
+        ...
+
+    async def press(
+        self, run_id: str, node_id: str, button: str, message: Mapping[str, Any]
+    ) -> None:
+        """Press a button of a running node.
+
+        :param message: JSON values for the node's handler
+        :raises LookupError: no such run runs here, or its node listens to no such button
+        """
+        ...
+
+    def abandoned(self) -> Mapping[str, Sequence[AbandonedNode]]:
+        """Return what goes on after the end of its run, by run id."""
         ...
 
     async def close(self) -> None:
