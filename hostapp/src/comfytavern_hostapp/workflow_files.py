@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from comfytavern.errors import ComfyTavernError, Finding, WorkflowError
+from comfytavern.errors import ComfyTavernError, Finding, ResourceError, WorkflowError
+from comfytavern.resources import split_name
 from comfytavern.workflow import Workflow, read_workflow
 
 __all__ = (
@@ -19,13 +19,12 @@ __all__ = (
     "load_workflow",
     "read_file",
     "read_text",
+    "workflow_parts",
 )
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 # In place of a file's name: what is piped in.
 STDIN = "-"
-
-_PART = re.compile(r"[^\\:\x00-\x1f\x7f-\x9f]+")
 
 
 class FileError(ComfyTavernError):
@@ -87,6 +86,18 @@ def load_workflow(name: str) -> Workflow:
     return read_workflow(read_text(name, "workflow file"), source=shown)
 
 
+def workflow_parts(workflow_id: object) -> tuple[str, ...] | None:
+    """Return the folders and the name that an id stands for, None if no workflow can have it.
+
+    The rules of every file name that a workflow may hold, the same on every system.
+    """
+    try:
+        root, parts = split_name(workflow_id)
+    except ResourceError:
+        return None
+    return None if root else parts
+
+
 class WorkflowFolders:
     """Finds workflows by id in folders, and never outside them. A ``WorkflowResolver``.
 
@@ -112,9 +123,7 @@ class WorkflowFolders:
         return self._known[workflow_id]
 
     def _find(self, workflow_id: str) -> Path | None:
-        parts = workflow_id.split("/")
-        # The same names on every system; no step up, no drive, no hidden file.
-        if not all(_PART.fullmatch(part) and not part.startswith(".") for part in parts):
+        if workflow_parts(workflow_id) is None:
             return None
         for folder in self._folders:
             root = os.path.realpath(folder)
