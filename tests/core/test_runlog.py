@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -631,3 +632,18 @@ def test_what_cannot_be_pruned_stays(
     said = [record.getMessage() for record in caplog.records]
     expected = ["an old run log stays: [Errno 13] Permission denied"] if method == "unlink" else []
     assert said == expected
+
+
+def test_logs_go_when_they_are_too_old(tmp_path: Path) -> None:
+    first, second = fill(RunLogs(tmp_path), 2)
+    for path, age in ((first, 90_000), (second, 80_000)):
+        os.utime(path, (time.time() - age, time.time() - age))
+    RunLogs(tmp_path, keep_days=1).prune()
+    assert not first.exists()
+    assert second.exists()
+
+
+def test_a_full_folder_is_looked_through_when_the_first_log_is_opened(tmp_path: Path) -> None:
+    paths = fill(RunLogs(tmp_path), 30)
+    RunLogs(tmp_path, 25).open("new").close()
+    assert sum(path.exists() for path in paths) == 24

@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from math import inf
 from pathlib import Path
+from time import time
 from typing import IO, Any
 
 from ._log_lines import LogFile, LogStream, LogValues, event_of, moment_of, summary_of, timestamp
@@ -28,6 +30,7 @@ __all__ = ("RunLog", "RunLogs")
 _log = logging.getLogger(__name__)
 
 CUT = 2000  # characters that a logged value may have
+_SLACK = 20  # looking through a folder takes long: it is done once per twentieth that is added
 
 # What becomes a line. Progress is left out, and so are the chunks of interface outputs,
 # each of which repeats the chunk of a node.
@@ -231,9 +234,10 @@ class RunLog:
 class RunLogs:
     """A folder of run logs. The oldest go when there are too many, never one that is open.
 
-    :param keep_runs: how many logs stay
+    :param keep_runs: how many logs stay, and up to a twentieth more for a while
     :param keep_bytes: how many bytes they may have together; one log stops noting chunks
         at a quarter of that
+    :param keep_days: how long one stays after its last line
     """
 
     def __init__(
@@ -245,14 +249,18 @@ class RunLogs:
         secrets: Sequence[str] = (),
         cut: int = CUT,
         redact: Callable[[str], str] | None = None,
+        keep_days: float = inf,
     ) -> None:
         self._folder = folder
         self._keep_runs = keep_runs
         self._keep_bytes = keep_bytes
+        self._keep_seconds = keep_days * 86_400
         self._log_of = partial(
             RunLog, secrets=secrets, cut=cut, redact=redact, limit=keep_bytes // 4
         )
         self._open: dict[Path, RunLog] = {}
+        # since the folder was last looked through, which it was not yet
+        self._opened = keep_runs
         self._lock = threading.Lock()
 
     def path(self, run_id: str) -> Path:
@@ -271,7 +279,9 @@ class RunLogs:
             log = self._open.get(path)
             if log is None or log.closed:
                 log = self._open[path] = self._log_of(path, run_id=run_id)
-                self._prune()
+                self._opened += 1
+                if self._opened * _SLACK >= self._keep_runs:
+                    self._prune()
         return log
 
     def prune(self) -> None:
@@ -280,15 +290,18 @@ class RunLogs:
             self._prune()
 
     def _prune(self) -> None:
+        self._opened = 0
         self._open = {path: log for path, log in self._open.items() if not log.closed}
-        found: list[tuple[int, Path, int]] = []
+        found: list[tuple[float, Path, int]] = []
         for path in self._folder.glob("run-*.jsonl"):
             with suppress(OSError):  # gone meanwhile
                 status = path.stat()
-                found.append((status.st_mtime_ns, path, status.st_size))
+                found.append((status.st_mtime_ns / 1e9, path, status.st_size))
+        oldest = time() - self._keep_seconds
         count, size = len(found), sum(entry[2] for entry in found)
-        for _, path, bytes_ in sorted(found):
-            if count <= self._keep_runs and size <= self._keep_bytes:
+        for written, path, bytes_ in sorted(found):
+            within = count <= self._keep_runs and size <= self._keep_bytes
+            if within and written >= oldest:
                 break
             if path in self._open:
                 continue
