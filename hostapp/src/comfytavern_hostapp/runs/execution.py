@@ -1,0 +1,137 @@
+"""One run in its slot: from the queue to the end of its work, every event stored on the way."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+
+import anyio
+import orjson
+
+from comfytavern.events import Status
+from comfytavern.runner import Envelope, Runner
+
+from ..store import BlobIntake, RunStore, StoreError
+from .events import final_status, status_event
+from .feed import RunFeed
+from .logs import RunLogWriter
+from .queue import WaitingRun
+from .specs import decode_spec
+from .state import RunState
+
+__all__ = ("Execution",)
+
+_log = logging.getLogger(__name__)
+
+# Seconds until events that could not be stored are tried again.
+RETRY = 1.0
+
+
+class Execution:
+    """A run that has a slot. ``ended`` is set with its terminal event; ``run`` returns when
+    its work has really stopped.
+
+    :param on_end: called when the terminal event is stored
+    """
+
+    def __init__(
+        self,
+        waiting: WaitingRun,
+        feed: RunFeed,
+        *,
+        store: RunStore,
+        runner: Runner,
+        logs: RunLogWriter,
+        blobs: BlobIntake,
+        stopping: anyio.Event,
+        on_end: Callable[[Execution], None],
+    ) -> None:
+        self.waiting = waiting
+        self.feed = feed
+        self.state = RunState()
+        self.started: float | None = None
+        self.is_interrupted = False
+        self.ended = anyio.Event()
+        self._store = store
+        self._runner = runner
+        self._logs = logs
+        self._blobs = blobs
+        self._stopping = stopping
+        self._on_end = on_end
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self.feed.run_id
+
+    async def run(self) -> None:
+        """Execute the run. A task of its own.
+
+        :raises StoreError: it could not be noted as running, so it has not begun
+        """
+        started = time.time()
+        text = await self._store.begin(self.feed.number, started)
+        self.started = started
+        try:
+            if self.is_interrupted:
+                await self._take([status_event(self.run_id, Status.INTERRUPTED)])
+                return
+            spec = decode_spec(self.run_id, text)
+            self._logs.start(spec)
+            async with aclosing(self._runner.run(spec)) as batches:
+                async for batch in batches:
+                    await self._take(batch)
+            if not self.ended.is_set():
+                await self._take([self._fault("the runner ended without a final status")])
+        except StoreError as exc:
+            # The host is stopping. The next start finds the run as one that was running.
+            _log.error("the end of run %s is not stored: %s", self.run_id, exc)
+        except Exception as exc:  # runners may come from packs
+            _log.exception("run %s ended by a fault of its runner", self.run_id)
+            if not self.ended.is_set():
+                await self._take([self._fault(f"{type(exc).__name__}: {exc}")])
+        finally:
+            self._blobs.take(self.run_id)
+
+    async def interrupt(self) -> None:
+        """Ask the runner to stop the run."""
+        self.is_interrupted = True
+        await self._runner.cancel(self.run_id)
+
+    async def _take(self, events: Sequence[Envelope]) -> None:
+        self.state.take(events)
+        status = final_status(events[-1])
+        report = None if status is None else orjson.dumps(self.state.to_wire())
+        await self._keep(events, status, report)
+        await self._logs.write(self.run_id, events)
+        if status is not None:
+            self.ended.set()
+            self._on_end(self)
+
+    async def _keep(
+        self, events: Sequence[Envelope], status: Status | None, report: bytes | None
+    ) -> None:
+        """Store events however long it takes: an interrupted run brings no more of them.
+
+        :raises StoreError: they cannot be stored, and the host is stopping
+        """
+        blobs = self._blobs.take(self.run_id)
+        while True:
+            try:
+                await self.feed.append(events, blobs=blobs, status=status, report=report)
+            except StoreError as exc:
+                if self._stopping.is_set():
+                    raise
+                if not self.is_interrupted:
+                    _log.error("run %s is interrupted: %s", self.run_id, exc)
+                    await self.interrupt()
+                with anyio.move_on_after(RETRY):
+                    await self._stopping.wait()
+            else:
+                return
+
+    def _fault(self, reason: str) -> Envelope:
+        info = {"code": "runner_failed", "message": f"the run ended by a fault: {reason}"}
+        return status_event(self.run_id, Status.ERROR, errorInfo=info)
