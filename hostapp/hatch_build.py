@@ -1,4 +1,4 @@
-"""Take the files of ``comfytavern demo`` from the examples of the checkout."""
+"""Take the examples that come with the host from those of the checkout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FILES = ("tavern-chat.json", "characters/hesper.png")
+FILES = ("tavern-chat.json", "hello.json", "characters/hesper.png")
 
 
 class DemoFiles(BuildHookInterface[Any]):  # Any: no builder configuration of our own

@@ -21,7 +21,7 @@ from comfytavern.chunks import Chunk, Outputs, Stream
 from comfytavern.context import NodeContext
 from comfytavern.definitions import InputDefinition, NodeDefinition, OutputDefinition
 from comfytavern.engine import EngineLimits
-from comfytavern.errors import RunInterruptedError, UnknownRunError
+from comfytavern.errors import NodeFailedError, RunInterruptedError, UnknownRunError
 from comfytavern.events import Status
 from comfytavern.host import PackHost
 from comfytavern.recorder import EventRecorder
@@ -445,6 +445,7 @@ async def test_buttons_reach_a_running_node() -> None:
             return message["x"]
 
         context.on_action("go", press)
+        context.on_action("bad", lambda message: message["nothing"])
         waiter.running.set()
         await waiter.go.wait()
 
@@ -454,6 +455,9 @@ async def test_buttons_reach_a_running_node() -> None:
             assert await run.services.press("a", "go", {"x": 5}) == 5
             with pytest.raises(LookupError, match="node 'a' listens to no button 'stop'"):
                 await run.services.press("a", "stop", {})
+            reason = "failed: its button 'bad' raised KeyError: 'nothing'"
+            with pytest.raises(NodeFailedError, match=reason):
+                await run.services.press("a", "bad", {})
             assert host.engine.get("run") is run
             await run.wait()
             await run.released.wait()

@@ -86,7 +86,9 @@ def test_there_is_no_schema_without_a_model_or_a_loaded_pack() -> None:
     with pytest.raises(PackSettingsError):
         manager.add(WithModel(Described), distribution="bad-pack")
     assert manager.record("bad-pack").state is PackState.FAILED
+    assert manager.takes_settings("Some_Pack")
     for name in ("plain-pack", "bad-pack"):
+        assert not manager.takes_settings(name)
         assert manager.settings_schema(name) is None
         assert manager.check_settings(name, {"a": 1}) == ()
 

@@ -288,15 +288,58 @@ def test_a_broken_pack_fails_alone(
     assert caplog.messages == [str(error)]
 
 
-def test_traceback_begins_in_the_pack(packs: PacksOnDisk) -> None:
-    packs.write("bad-pack", "def fail():\n    raise ValueError('why')\nfail()")
-    lines = loaded(packs).record("bad-pack").traceback.splitlines(keepends=True)
-    # Python 3.13 underlines the call that failed.
-    assert "".join(line for line in lines if line.strip(" ~^\n")) == (
+def test_a_traceback_begins_in_the_pack_and_names_no_place_of_the_machine(
+    packs: PacksOnDisk,
+) -> None:
+    files = {
+        "bad_pack/__init__.py": "import importlib\nimportlib.import_module('bad_pack.deep')\n",
+        "bad_pack/deep.py": """
+            def fail():
+                raise ValueError('why')
+
+            try:
+                fail()
+            except ValueError as exc:
+                raise exc.with_traceback(exc.__traceback__) from exc
+        """,
+    }
+    packs.write("bad-pack", None, files=files)
+    assert loaded(packs).record("bad-pack").traceback == (
         "Traceback (most recent call last):\n"
-        f'  File "{packs.root}/bad_pack.py", line 3, in <module>\n    fail()\n'
-        f"  File \"{packs.root}/bad_pack.py\", line 2, in fail\n    raise ValueError('why')\n"
+        '  File "bad_pack/__init__.py", line 2, in <module>\n'
+        "    importlib.import_module('bad_pack.deep')\n"
+        '  File "bad_pack/deep.py", line 8, in <module>\n'
+        "    raise exc.with_traceback(exc.__traceback__) from exc\n"
+        '  File "bad_pack/deep.py", line 6, in <module>\n    fail()\n'
+        "  File \"bad_pack/deep.py\", line 3, in fail\n    raise ValueError('why')\n"
         "ValueError: why\n"
+    )
+
+
+def test_a_traceback_says_what_led_to_an_error(packs: PacksOnDisk) -> None:
+    source = "try:\n    import missing_lib\nexcept ImportError:\n    raise ValueError('why')"
+    packs.write("bad-pack", source)
+    packs.write("quiet-pack", f"{source} from None")
+    manager = loaded(packs)
+    last = (
+        "Traceback (most recent call last):\n"
+        "  File \"{}.py\", line 4, in <module>\n    raise ValueError('why'){}\n"
+        "ValueError: why\n"
+    )
+    assert manager.record("bad-pack").traceback == (
+        "Traceback (most recent call last):\n"
+        '  File "bad_pack.py", line 2, in <module>\n    import missing_lib\n'
+        "ModuleNotFoundError: No module named 'missing_lib'\n"
+        "\nDuring handling of the above exception, another exception occurred:\n\n"
+        + last.format("bad_pack", "")
+    )
+    assert manager.record("quiet-pack").traceback == last.format("quiet_pack", " from None")
+
+
+def test_a_file_that_is_no_python_is_named_without_its_place(packs: PacksOnDisk) -> None:
+    packs.write("bad-pack", "x = (\n")
+    assert loaded(packs).record("bad-pack").traceback == (
+        "  File \"bad_pack.py\", line 1\n    x = (\n        ^\nSyntaxError: '(' was never closed\n"
     )
 
 

@@ -11,7 +11,7 @@ import anyio.from_thread
 import anyio.lowlevel
 
 from .context import ActionHandler, NodeFacts, ResourceReader
-from .errors import RunInterruptedError
+from .errors import NodeFailedError, RunInterruptedError
 from .plan import PlanNode
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class NodeServices:
         self.run_id = run.run_id
         self.user_id = run.user_id
         self._run = run
-        self._actions: dict[tuple[str, str], ActionHandler] = {}
+        self._actions: dict[tuple[str, str], tuple[NodeFacts, ActionHandler]] = {}
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
 
@@ -81,15 +81,21 @@ class NodeServices:
 
     def on_action(self, node: NodeFacts, name: str, handler: ActionHandler) -> None:
         """Keep a node's handler of a button."""
-        self._actions[node.id, name] = handler
+        self._actions[node.id, name] = node, handler
 
     async def press(self, node_id: str, name: str, message: Mapping[str, object]) -> object:
         """Press a button of a running node and return what its handler returned.
 
         :raises LookupError: the node listens to no such button
+        :raises NodeFailedError: the handler raised
         """
-        handler = self._actions.get((node_id, name))
-        if handler is None:
+        found = self._actions.get((node_id, name))
+        if found is None:
             raise LookupError(f"node {node_id!r} listens to no button {name!r}")
-        answer = handler(message)
-        return await answer if inspect.isawaitable(answer) else answer
+        node, handler = found
+        try:
+            answer = handler(message)
+            return await answer if inspect.isawaitable(answer) else answer
+        except Exception as exc:  # code of packs; a LookupError of it would say something else
+            reason = f"its button {name!r} raised {type(exc).__name__}: {exc}"
+            raise NodeFailedError(node_id, node.full_type, reason, pack=node.pack) from exc

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from .discovery import FoundPack, normalise
 from .errors import PackError, UnknownPackError
 from .pack_records import PackChoice, PackRecord, PackState
+from .places import hiding_places
 
 __all__ = ("PackCatalogue", "PackCommand")
 
@@ -22,10 +24,14 @@ class PackCommand:
 
 
 class PackCatalogue:
-    """The packs of a host, loaded or not, by normalised distribution name."""
+    """The packs of a host, loaded or not, by normalised distribution name.
 
-    def __init__(self, choice: PackChoice) -> None:
+    :param places: folders of this machine that no record names, besides the usual ones
+    """
+
+    def __init__(self, choice: PackChoice, places: Sequence[Path] = ()) -> None:
         self.choice = choice
+        self._places = places
         self.found: dict[str, FoundPack] = {}
         self.records: dict[str, PackRecord] = {}
         self.errors: dict[str, PackError] = {}
@@ -83,7 +89,18 @@ class PackCatalogue:
     def fail(self, error: PackError) -> None:
         """Note that a pack failed."""
         self.errors[error.distribution] = error
-        self.records[error.distribution] = self.records[error.distribution].failed(error)
+        record = self.records[error.distribution]
+        self.records[error.distribution] = self.failed(record, error)
+
+    def failed(self, record: PackRecord, error: PackError) -> PackRecord:
+        """Return the record of a pack after a failure, for anybody to see; the error says all."""
+        failed, hide = record.failed(error), hiding_places(self._places)
+        return replace(
+            failed,
+            error=hide(failed.error),
+            remedy=hide(failed.remedy),
+            traceback=hide(failed.traceback),
+        )
 
     def warn(self, name: str, text: str) -> None:
         """Add a warning to a record, once."""

@@ -94,7 +94,7 @@ class PackRescan:
                 return record
             # What had changed was changed back.
             whole = replace(record, state=PackState.LOADED, error="", remedy="")
-            return whole if error is None else whole.failed(error)
+            return whole if error is None else self.catalogue.failed(whole, error)
         if record is None or record.state is PackState.UNINSTALLED:
             return _restart_required(fresh, f"version {found.version} was installed again")
         if record.state is PackState.RESTART_REQUIRED:

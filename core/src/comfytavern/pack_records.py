@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
+from ._tracebacks import shown_traceback
 from .discovery import FoundPack, normalise
 from .errors import PackConflictError, PackError
 
@@ -141,7 +140,7 @@ class PackRecord:
             state=state,
             phase=error.phase,
             error=_first_line(error.reason),
-            traceback=_trimmed_traceback(error.__cause__ or error),
+            traceback=shown_traceback(error.__cause__ or error),
             remedy=error.remedy,
             node_types=(),
         )
@@ -149,7 +148,7 @@ class PackRecord:
     def to_wire(self, *, traceback: bool = True) -> dict[str, object]:
         """Return the record as JSON values.
 
-        :param traceback: whether the traceback, which shows paths of this machine, is in
+        :param traceback: whether the traceback, which may be long, is in
         """
         wire: dict[str, object] = {
             "distribution": self.distribution,
@@ -171,20 +170,3 @@ class PackRecord:
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0].rstrip()
-
-
-_CORE_FOLDER = str(Path(__file__).parent)
-
-
-def _trimmed_traceback(error: BaseException) -> str:
-    """Format a traceback without the frames that led into the pack."""
-    frames = error.__traceback__
-    while frames is not None and _leads_there(frames.tb_frame.f_code.co_filename):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
-
-
-def _leads_there(file: str) -> bool:
-    if file.startswith((_CORE_FOLDER, "<frozen importlib")):
-        return True
-    return file.replace("\\", "/").endswith("/importlib/__init__.py")

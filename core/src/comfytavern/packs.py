@@ -77,7 +77,9 @@ class PackManager:
         data_dir: Path | None = None,
         api_version: str | None = None,
     ) -> None:
-        self._catalogue = PackCatalogue(choice or PackChoice())
+        self._catalogue = PackCatalogue(
+            choice or PackChoice(), [] if data_dir is None else [data_dir]
+        )
         self._hooks = PackHooks()
         self._packs: dict[str, Pack] = {}
         self._left: dict[str, Pack] = {}
@@ -153,6 +155,14 @@ class PackManager:
         name = normalise(distribution)
         pack = self._packs.get(name) or self._left.get(name)
         return None if pack is None else pack.settings
+
+    def takes_settings(self, distribution: str) -> bool:
+        """Return whether a pack is loaded and has a model for its settings.
+
+        :raises UnknownPackError: there is no such pack
+        """
+        pack = self._packs.get(self.record(distribution).distribution)
+        return pack is not None and pack.settings_model is not None
 
     def settings_schema(self, distribution: str) -> dict[str, Any] | None:  # Any: JSON
         """Return the JSON Schema of a pack's block under ``packs.settings``, by alias.

@@ -72,6 +72,7 @@ class Runner(Protocol):
 
         :param message: JSON values for the node's handler
         :raises LookupError: no such run runs here, or its node listens to no such button
+        :raises NodeFailedError: what the node does about the button raised
         """
         ...
 

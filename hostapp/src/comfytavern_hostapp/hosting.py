@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from comfytavern.compiler import CompileLimits
 from comfytavern.engine import EngineLimits
 from comfytavern.errors import PackSettingsError
 from comfytavern.host import PackHost
-from comfytavern.packs import PackChoice, PackManager
+from comfytavern.packs import PackChoice, PackManager, PackRecord, PackState
 from comfytavern.resources import ResourceStore
 from comfytavern.secrets import SecretEntry, SecretError, SecretStore
 
@@ -30,6 +32,7 @@ __all__ = (
     "secret_store",
     "settings_problems",
     "unknown_pack_problems",
+    "with_crash",
 )
 
 
@@ -190,6 +193,23 @@ def unknown_pack_problems(config: Config, packs: PackManager) -> list[Problem]:
         _problem(config, _mention(config, error.name), str(error))
         for error in packs.unknown_names()
     ]
+
+
+def with_crash(record: PackRecord, crashed: Mapping[str, str]) -> PackRecord:
+    """Say of a pack that killed the process that it will not be loaded.
+
+    :param crashed: those that did, and in which phase; ``PackManager.crashed``
+    """
+    name = record.distribution
+    if name not in crashed or record.state not in (PackState.AVAILABLE, PackState.FAILED):
+        return record
+    return replace(
+        record,
+        state=PackState.FAILED,
+        phase=crashed[name],
+        error="it killed the process the last time it was loaded",
+        remedy=f"to try it again: comfytavern packs enable {name}",
+    )
 
 
 def _mention(config: Config, name: str) -> tuple[str | int, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from .failures import OK
@@ -11,7 +9,6 @@ from .session import Session, pass_session
 
 __all__ = ("demo",)
 
-_WORKFLOW = "tavern-chat.json"
 _LLM_NODES = "comfytavern-llm-nodes"
 # Seconds between two words, so that a person sees them arrive.
 _PACE = 0.03
@@ -28,10 +25,11 @@ def demo(session: Session, message: str | None, name: str | None) -> int:
     """
     # The engine: not for help.
     from ..config import Config, Packs
+    from ..example_files import CHAT, example_folder
     from .run import prepare, run_prepared
 
     console = session.console
-    workflow = _demo_folder() / _WORKFLOW
+    workflow = example_folder() / CHAT
     channel = {"label": "echo", "adapter": "echo"}
     paced = {"options": {"delay": _PACE}} if console.is_terminal else {}
     session.use(Config(packs=Packs(settings={_LLM_NODES: {"channels": [channel | paced]}})))
@@ -57,19 +55,3 @@ def demo(session: Session, message: str | None, name: str | None) -> int:
 
 def _literal(text: str) -> str:
     return f"@{text}" if text.startswith("@") else text
-
-
-def _demo_folder() -> Path:
-    """Return where the example is: inside the wheel, else in the checkout.
-
-    :raises FileError: it is nowhere
-    """
-    from ..workflow_files import FileError
-
-    package = Path(__file__).resolve().parent.parent
-    # hostapp/src/comfytavern_hostapp -> the checkout's examples
-    folders = [package / "demo", package.parents[2] / "examples"]
-    for folder in folders:
-        if (folder / _WORKFLOW).is_file():
-            return folder
-    raise FileError("example workflow", _WORKFLOW, "is not part of this installation")
