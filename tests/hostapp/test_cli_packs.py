@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -223,7 +224,9 @@ class TestNodes:
         assert listed["comfytavern-core-nodes:NodeGroup"] == ["Group", "Node Group"]
         assert {row[0] for row in listed.values()} == {"Group"}
         only = command("nodes", "list", "--pack", "Comfytavern_LLM_nodes", "--json")
-        assert {n["pack"] for n in json.loads(only.stdout)} == {"comfytavern-llm-nodes"}
+        listed_nodes = json.loads(only.stdout)
+        assert {node["pack"] for node in listed_nodes} == {"comfytavern-llm-nodes"}
+        assert all({"fullType", "packVersion"} <= set(node) for node in listed_nodes)
 
     @pytest.mark.parametrize(
         ("option", "message"),
@@ -245,6 +248,10 @@ class TestNodes:
         assert "\noutputs:\n" in shown
         wire = json.loads(command("nodes", "show", name, "--json").stdout)
         assert wire["fullType"] == "comfytavern-core-nodes:RandomNumber"
+        assert (wire["pack"], wire["packVersion"]) == (
+            "comfytavern-core-nodes",
+            version("comfytavern-core-nodes"),
+        )
 
     @pytest.mark.parametrize(
         ("name", "hint"),

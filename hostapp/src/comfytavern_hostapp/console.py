@@ -67,10 +67,13 @@ class Console:
         if self._inside_line:
             self.write("\n")
 
-    def json(self, document: object) -> None:
-        """Write the one document that a program reads."""
+    def json(self, document: object, *, in_one_line: bool = False) -> None:
+        """Write the one document that a program reads.
+
+        :param in_one_line: also on a terminal; for documents that come one by one
+        """
         ascii_only = "utf" not in (self.out.encoding or "").lower()
-        indent = 2 if self.is_terminal else None
+        indent = 2 if self.is_terminal and not in_one_line else None
         self.line(json.dumps(document, ensure_ascii=ascii_only, indent=indent))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -51,18 +51,18 @@ def report(session: Session, error: BaseException) -> int:
         _give_up_stdout(session)
         return BROKEN_PIPE
     if session.debug:
-        session.console.say("".join(traceback.format_exception(error)).rstrip(), "dim")
+        session.say("".join(traceback.format_exception(error)).rstrip(), "dim")
     if isinstance(error, KeyboardInterrupt | click.Abort):
         session.console.end_line()
         # A terminal has shown the keys as '^C'.
-        session.console.say("\ninterrupted" if session.console.err.isatty() else "interrupted")
+        session.say("\ninterrupted" if session.console.err.isatty() else "interrupted")
         return INTERRUPTED
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         session.console.say(error.format_message())
         return BAD_INPUT
     code, kind, messages, details = _explain(error)
     for message in messages:
-        session.console.error(message)
+        session.error(message)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         session.console.say(f"try '{error.ctx.command_path} --help'", "dim")
     if session.as_json:
@@ -97,7 +97,13 @@ def _explain(error: BaseException) -> _Explained:
 
 
 def _explain_own(error: BaseException) -> _Explained:
-    from comfytavern.errors import ComfyTavernError, PackError, UnknownPackError, WorkflowError
+    from comfytavern.errors import (
+        ComfyTavernError,
+        PackError,
+        UnknownPackError,
+        UnknownRunError,
+        WorkflowError,
+    )
 
     from ..config import ConfigError
     from ..workflow_files import FileError
@@ -110,7 +116,7 @@ def _explain_own(error: BaseException) -> _Explained:
         details = [{"code": error.code, "message": str(problem)} for problem in error.problems]
         return BAD_INPUT, error.code, [detail["message"] for detail in details], details
     code = RUN_FAILED
-    if isinstance(error, UnknownPackError | FileError):
+    if isinstance(error, UnknownPackError | UnknownRunError | FileError):
         code = BAD_INPUT
     elif isinstance(error, PackError):
         code = PACK_FAILED

@@ -17,6 +17,8 @@ from .nodes import nodes
 from .pack_verbs import PackVerbs, belonging_to
 from .packs import packs
 from .run import run
+from .runs import runs
+from .serve import serve
 from .session import Session
 from .validate import validate
 
@@ -112,5 +114,5 @@ def cli() -> None:
     """Run node workflows whose nodes come from installed packs."""
 
 
-for _verb in (run, validate, demo, nodes, packs, config):
+for _verb in (serve, run, runs, validate, demo, nodes, packs, config):
     cli.add_command(_verb)

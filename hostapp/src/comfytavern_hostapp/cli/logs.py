@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 from ..console import Console
 
-__all__ = ("logging_to", "set_level")
+__all__ = ("announce", "logging_to", "set_level")
 
-_OURS = "comfytavern"
+_OURS = ("comfytavern", "comfytavern_hostapp")
+_SERVER = "comfytavern.server"
 _OF_PACKS = "comfytavern.packs."
 
 
@@ -59,7 +60,7 @@ def _source(record: logging.LogRecord) -> str:
         return f"node {node!r}: "
     if record.name.startswith(_OF_PACKS):
         return f"pack {record.name.removeprefix(_OF_PACKS)!r}: "
-    return "" if record.name.split(".")[0] == _OURS else f"{record.name}: "
+    return "" if record.name.split(".")[0] in _OURS else f"{record.name}: "
 
 
 def _fields(record: logging.LogRecord, text: str) -> dict[str, object]:
@@ -69,7 +70,7 @@ def _fields(record: logging.LogRecord, text: str) -> dict[str, object]:
         "logger": record.name,
         "message": text,
     }
-    named = {"runId": "run_id", "nodeId": "node_id"}
+    named = {"runId": "run_id", "nodeId": "node_id", "url": "url"}
     found = {key: getattr(record, name, None) for key, name in named.items()}
     return fields | {key: value for key, value in found.items() if value is not None}
 
@@ -96,3 +97,25 @@ def set_level(level: str, log_format: str | None = None) -> None:
         for handler in root.handlers:
             if isinstance(handler, _Handler):
                 handler.as_json = log_format == "json"
+
+
+def announce(text: str, **fields: object) -> None:
+    """Say something that is no matter of level: a plain line, or a record among the records.
+
+    :param fields: for the record
+    """
+    record = logging.makeLogRecord(
+        {
+            "name": _SERVER,
+            "levelno": logging.INFO,
+            "levelname": "INFO",
+            "msg": text.strip(),
+            **fields,
+        }
+    )
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            if handler.as_json:
+                handler.handle(record)
+            else:
+                handler.console.say(text)

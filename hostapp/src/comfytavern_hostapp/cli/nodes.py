@@ -34,6 +34,7 @@ def list_nodes(session: Session, pack: str | None, category: str | None, as_json
     """List node types by pack and category."""
     # Packs and pydantic: not for help.
     from comfytavern.errors import did_you_mean
+    from comfytavern.node_listing import definitions_for_wire
 
     host = session.open_host()
     found = list(host.registry)
@@ -49,7 +50,7 @@ def list_nodes(session: Session, pack: str | None, category: str | None, as_json
             raise click.UsageError(f"there is no category {category!r}{hint}", context)
         found = [node for node in found if node.definition.category == wanted]
     if as_json:
-        session.console.json([_wire(node) for node in found])
+        session.console.json(definitions_for_wire(found))
         return
     found.sort(key=lambda node: (node.distribution, node.definition.category))
     rows = [
@@ -65,7 +66,9 @@ def list_nodes(session: Session, pack: str | None, category: str | None, as_json
 @pass_session
 def show_node(session: Session, node_type: str, as_json: bool) -> None:
     """Show the slots of a node type: 'namespace:Type', or 'Type' if only one has it."""
-    from comfytavern.errors import Finding, WorkflowError  # packs and pydantic: not for help
+    # Packs and pydantic: not for help.
+    from comfytavern.errors import Finding, WorkflowError
+    from comfytavern.node_listing import definition_for_wire
 
     host = session.open_host()
     node = _find(host.registry, node_type)
@@ -74,7 +77,7 @@ def show_node(session: Session, node_type: str, as_json: bool) -> None:
         message = f"unknown node type {node_type!r}" + (f"; {reason}" if reason else "")
         raise WorkflowError([Finding("unknown_node_type", message)])
     if as_json:
-        session.console.json(_wire(node))
+        session.console.json(definition_for_wire(node))
         return
     for line in _lines(node):
         session.console.line(line)
@@ -85,10 +88,6 @@ def _find(registry: NodeRegistry, node_type: str) -> RegisteredNode | None:
         return registry.get(node_type)
     named = [node for node in registry if node.definition.type == node_type]
     return named[0] if len(named) == 1 else None
-
-
-def _wire(node: RegisteredNode) -> dict[str, object]:
-    return {**node.definition.to_wire(), "pack": node.distribution, "version": node.version}
 
 
 def _lines(node: RegisteredNode) -> list[str]:

@@ -16,7 +16,7 @@ from .failures import INTERRUPTED, OK, TERMINATED
 from .run import prepare
 from .run_process import RunProcess
 from .run_report import failure_text
-from .run_view import Collected, RunView
+from .run_view import Collected, Outline, RunView
 from .session import Session
 from .upto import Wanted
 
@@ -78,9 +78,10 @@ class _PackAudience:
         self._outputs: dict[str, Mapping[str, object]] = {}
         self._states: dict[str, str] = {}
         self._failed = False
-        self._collected = Collected(plan)
+        outline = Outline.of_plan(plan)
+        self._collected = Collected(outline)
         console = session.console
-        self._view = RunView(console, plan) if console.is_live else None
+        self._view = RunView(console, outline) if console.is_live else None
         self.sink = EventSink(node_completed=self._completed)
 
     def show(self, batch: list[Envelope]) -> None:
@@ -104,7 +105,11 @@ class _PackAudience:
 
     def outcome(self, wanted: Sequence[str]) -> PackRunOutcome:
         """Return how the run ended."""
-        failures = [failure_text(self._plan, failure) for failure in self._collected.failures]
+        versions = {node.pack: node.version for node in self._plan.nodes}
+        failures = [
+            failure_text(failure["nodeId"], failure["errorDetails"], versions)
+            for failure in self._collected.failures
+        ]
         if self._failed and not failures:
             failures = ["the engine stopped; its log says why"]
         return PackRunOutcome(wanted, self._outputs, self._states, "\n".join(failures))

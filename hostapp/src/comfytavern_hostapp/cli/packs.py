@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from .failures import OK, PACK_FAILED
 from .session import Session, json_option, pass_session
 
 if TYPE_CHECKING:
+    from comfytavern.errors import PackError
     from comfytavern.packs import PackManager, PackRecord
 
 __all__ = ("packs",)
@@ -33,11 +34,11 @@ def list_packs(session: Session, load: bool, verbose: bool, as_json: bool) -> in
     Without --load no pack is imported: the state then says what the configuration makes of
     it, not whether it works.
     """
-    from ..hosting import unknown_pack_problems  # the engine: not for help
+    from ..hosting import unknown_pack_problems, with_crash  # the engine: not for help
 
     manager = session.open_host(quiet=True).packs if load else session.packs()
     crashed = {} if load else manager.crashed  # a loaded host says it on the record itself
-    records = [_with_crash(_with_taken_verbs(record), crashed) for record in manager.records]
+    records = [with_crash(_with_taken_verbs(record), crashed) for record in manager.records]
     for problem in unknown_pack_problems(session.config, manager):
         session.console.warning(str(problem))
     if as_json:
@@ -45,7 +46,8 @@ def list_packs(session: Session, load: bool, verbose: bool, as_json: bool) -> in
         return _code(session, records)
     session.console.table(_columns(load=load), [_row(record, load=load) for record in records])
     for record in records:
-        _show_details(session, record, verbose=verbose)
+        error = manager.error_of(record.distribution)
+        _show_details(session, record, error, verbose=verbose)
     return _code(session, records)
 
 
@@ -70,12 +72,18 @@ def _row(record: PackRecord, *, load: bool) -> tuple[str, ...]:
     return (record.distribution, record.version, state, *measured, record.summary)
 
 
-def _show_details(session: Session, record: PackRecord, *, verbose: bool) -> None:
-    """Say on stderr why a pack is not there, and what to do about it."""
+def _show_details(
+    session: Session, record: PackRecord, error: PackError | None, *, verbose: bool
+) -> None:
+    """Say on stderr why a pack is not there, and what to do about it.
+
+    :param error: what names the places of this machine, which a record does not
+    """
     console, name = session.console, f"{record.distribution} {record.version}"
     if record.error:
+        reason = record.error if error is None else error.reason.strip().splitlines()[0]
         remedy = f"; {record.remedy}" if record.remedy else ""
-        console.error(f"{name} ({record.phase}): {record.error}{remedy}")
+        console.error(f"{name} ({record.phase}): {reason}{remedy}")
     if verbose:
         for warning in record.warnings:
             console.warning(f"{name}: {warning}")
@@ -93,23 +101,6 @@ def _with_taken_verbs(record: PackRecord) -> PackRecord:
         f"its command {name!r} is taken by the host" for name in record.commands if name in own
     ]
     return replace(record, warnings=(*record.warnings, *taken)) if taken else record
-
-
-def _with_crash(record: PackRecord, crashed: Mapping[str, str]) -> PackRecord:
-    """Say of a pack that killed the process last time that it will not be loaded."""
-    from dataclasses import replace
-
-    from comfytavern.packs import PackState
-
-    if record.distribution not in crashed or record.state is PackState.DISABLED:
-        return record
-    return replace(
-        record,
-        state=PackState.FAILED,
-        phase=crashed[record.distribution],
-        error="it killed the process the last time it was loaded",
-        remedy=f"to try it again: comfytavern packs enable {record.distribution}",
-    )
 
 
 @packs.command("enable")

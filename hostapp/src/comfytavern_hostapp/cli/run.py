@@ -153,11 +153,12 @@ def run_prepared(
 
     from .run_process import RunProcess  # the event loop: not for help
     from .run_report import CommandAudience, JsonReport, TextReport
-    from .run_view import Collected, RunView
+    from .run_view import Collected, Outline, RunView
 
     console, plan, run_id = session.console, prepared.plan, uuid4().hex
-    collected = Collected(plan, keep_events=events)
-    view = None if as_json else RunView(console, plan, quiet=quiet)
+    outline = Outline.of_plan(plan)
+    collected = Collected(outline, keep_events=events)
+    view = None if as_json else RunView(console, outline, quiet=quiet)
     report = (
         JsonReport(console, collected)
         if view is None
@@ -183,7 +184,8 @@ def _open_log(session: Session, prepared: Prepared, run_id: str, path: str | Non
     elif session.keep:
         kept = config.history
         folder = config.data_dir / "logs" / "runs"
-        log = RunLogs(folder, kept.keep_runs, kept.keep_bytes, redact=redact).open(run_id)
+        bounds = (kept.keep_runs, kept.keep_bytes)
+        log = RunLogs(folder, *bounds, redact=redact, keep_days=kept.keep_days).open(run_id)
     else:
         return None
     types = [{"fullType": node.full_type} for node in prepared.document.nodes]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from comfytavern.encoding import to_json
 from comfytavern.engine import Run
 from comfytavern.events import Status
-from comfytavern.plan import Plan
 from comfytavern.runlog import RunLog
 from comfytavern.runner import Envelope
 
@@ -17,7 +17,15 @@ from ..console import Console
 from .failures import INTERRUPTED, OK, RUN_FAILED
 from .run_view import Collected, RunView, duration
 
-__all__ = ("CommandAudience", "JsonReport", "TextReport", "failure_text")
+__all__ = (
+    "CommandAudience",
+    "Ending",
+    "JsonReport",
+    "TextReport",
+    "exit_code",
+    "failure_text",
+    "output_line",
+)
 
 _MOST_SHOWN = 400
 _CODES = {Status.COMPLETE: OK, Status.INTERRUPTED: INTERRUPTED}
@@ -80,7 +88,12 @@ class JsonReport:
         if self._collected.events is not None:
             document["events"] = self._collected.events
         self._console.json(document)
-        return _CODES.get(result.status, RUN_FAILED)
+        return exit_code(result.status)
+
+
+def exit_code(status: Status) -> int:
+    """Return the exit code that goes with how a run has ended."""
+    return _CODES.get(status, RUN_FAILED)
 
 
 def _error(collected: Collected) -> dict[str, object]:
@@ -89,6 +102,25 @@ def _error(collected: Collected) -> dict[str, object]:
     first = collected.failures[0]
     details = {key: value for key, value in first["errorDetails"].items() if key != "traceback"}
     return {"nodeId": first["nodeId"], **details}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run has ended.
+
+    :param outputs: those that were no streams
+    :param failures: node id and error details of each node that failed
+    :param nodes: how many have a final status
+    :param versions: of packs, as far as they are known
+    """
+
+    status: Status
+    outputs: Mapping[str, object]
+    failures: Mapping[str, Mapping[str, Any]]  # Any: JSON
+    nodes: int
+    seconds: float
+    why: str = "the engine stopped; its log says why"
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 class TextReport:
@@ -107,58 +139,85 @@ class TextReport:
         """Print how a run ended and return the exit code."""
         result = run.result
         assert result is not None  # it has ended
-        self._view.close()
-        self._show_outputs(run)
-        for failure in self._collected.failures:
-            self._show_failure(run.plan, failure)
-        if result.status is Status.INTERRUPTED:
-            self._console.say("interrupted")
-        elif result.status is Status.ERROR and not self._collected.failures:
-            self._console.error("the engine stopped; its log says why")
-        elif not self._quiet:
-            count = len(result.states)
-            nodes = f"{count} node{'' if count == 1 else 's'}"
-            took = duration(result.seconds)
-            self._console.say(f"{result.status.value}: {nodes}, {took}", "dim")
-        return _CODES.get(result.status, RUN_FAILED)
+        failures = self._collected.failures
+        return self.tell(
+            Ending(
+                result.status,
+                result.outputs,
+                {failure["nodeId"]: failure["errorDetails"] for failure in failures},
+                len(result.states),
+                result.seconds,
+                versions={node.pack: node.version for node in run.plan.nodes},
+            )
+        )
 
-    def _show_outputs(self, run: Run) -> None:
+    def tell(self, ending: Ending) -> int:
+        """Print how a run ended and return the exit code."""
+        self._view.close()
+        self._show_outputs(ending)
+        for node_id, details in ending.failures.items():
+            self._show_failure(node_id, details, ending.versions)
+        if ending.status is Status.INTERRUPTED:
+            self._console.say("interrupted")
+        elif ending.status is Status.ERROR and not ending.failures:
+            self._console.error(ending.why)
+        elif not self._quiet:
+            nodes = f"{ending.nodes} node{'' if ending.nodes == 1 else 's'}"
+            took = duration(ending.seconds)
+            self._console.say(f"{ending.status.value}: {nodes}, {took}", "dim")
+        return exit_code(ending.status)
+
+    def _show_outputs(self, ending: Ending) -> None:
         """Write what was not streamed: ``key: value``, or just the text if it is the only one.
 
         What repeats the streamed text, as workflows for both kinds of reader have it, is not
         written twice.
         """
-        assert run.result is not None  # it has ended
-        outputs, streamed = self._collected.outputs(run.result.outputs), self._view.streamed
+        outputs, streamed = self._collected.outputs(ending.outputs), self._view.streamed
+        if streamed in ending.outputs:  # it was to be a stream, and is none
+            streamed = None
         written = outputs.get(streamed) if streamed is not None else None
         only = next(iter(outputs.values()), None)
-        if streamed is None and len(run.plan.outputs) == 1 and isinstance(only, str):
+        if streamed is None and len(self._collected.outline.outputs) == 1 and isinstance(only, str):
             self._console.line(only.removesuffix("\n"))
             return
         for key, value in outputs.items():
             repeats = bool(written) and value == written
             if key != streamed and not repeats:
-                shown = _shown(value)
-                if self._console.is_terminal and not isinstance(value, str):
-                    shown = _cut(shown)
-                self._console.line(f"{key}: {shown}")
+                self._console.line(output_line(key, value, cut=self._console.is_terminal))
 
-    def _show_failure(self, plan: Plan, failure: Mapping[str, Any]) -> None:  # Any: JSON
-        self._console.error(failure_text(plan, failure))
-        details = failure["errorDetails"]
+    def _show_failure(
+        self,
+        node_id: str,
+        details: Mapping[str, Any],  # Any: JSON
+        versions: Mapping[str, str],
+    ) -> None:
+        self._console.error(failure_text(node_id, details, versions))
         if self._debug and details.get("traceback"):
             self._console.say(str(details["traceback"]).rstrip(), "dim")
 
 
-def failure_text(plan: Plan, failure: Mapping[str, Any]) -> str:  # Any: JSON
-    """Say which node failed, of which pack, and why."""
-    node_id, details = failure["nodeId"], failure["errorDetails"]
-    versions = {node.pack: node.version for node in plan.nodes}
+def failure_text(
+    node_id: str,
+    details: Mapping[str, Any],  # Any: JSON
+    versions: Mapping[str, str],
+) -> str:
+    """Say which node failed, of which pack, and why.
+
+    :param versions: of packs, as far as they are known
+    """
     pack = details["pack"]
-    return (
-        f"node {node_id!r} ({details['nodeType']}, pack {pack!r} {versions.get(pack, '')})"
-        f" failed: {details['message']}"
-    )
+    named = f"{pack!r} {versions.get(pack, '')}".rstrip()
+    return f"node {node_id!r} ({details['nodeType']}, pack {named}) failed: {details['message']}"
+
+
+def output_line(key: str, value: object, *, cut: bool) -> str:
+    """Write an output as ``key: value``.
+
+    :param cut: leave out most of a value that would fill the screen, unless it is a text
+    """
+    shown = _shown(value)
+    return f"{key}: {_cut(shown) if cut and not isinstance(value, str) else shown}"
 
 
 def _shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from ..console import Console
-from .logs import set_level
+from .logs import announce, set_level
 
 if TYPE_CHECKING:
     from comfytavern.packs import PackManager
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ..hosting import ConfiguredHost
 
 __all__ = ("Session", "json_option", "pass_session")
+
+_log = logging.getLogger("comfytavern.server")
 
 
 @dataclass
@@ -33,6 +36,10 @@ class Session:
     debug: bool = False
     as_json: bool = False
     keep: bool = True
+    # What flags of the verb itself set, by dotted key.
+    flags: dict[str, object] = field(default_factory=dict)
+    # A server logs what other verbs tell, so that whoever reads its logs misses nothing.
+    is_server: bool = False
     _config: Config | None = None
 
     @property
@@ -45,7 +52,7 @@ class Session:
             self._config = self.read_config()
             set_level(self.level(self._config), self._config.logs.format)
             for warning in self._config.warnings:
-                self.console.warning(warning)
+                self.warn(warning)
         return self._config
 
     def use(self, config: Config) -> None:
@@ -62,7 +69,7 @@ class Session:
         from ..config import load_config  # pydantic and YAML: not for help
 
         flags = {"data_dir": self.data_dir, "logs.level": self.log_level}
-        return load_config(self.config_path, flags=flags)
+        return load_config(self.config_path, flags=flags | self.flags)
 
     def packs(self) -> PackManager:
         """Return the packs by their metadata; nothing is imported."""
@@ -89,15 +96,38 @@ class Session:
         self.console.redact = host.secrets.redact
         if not quiet:
             for problem in settings_problems(config, host.packs):
-                self.console.warning(f"{problem}; the pack is not loaded")
+                self.warn(f"{problem}; the pack is not loaded")
         return host
 
     def level(self, config: Config) -> str:
         """Return the log level: a command is quieter than a server unless somebody set it."""
         if self.log_level is not None:
             return self.log_level
+        if self.is_server:
+            return config.logs.level
         origin = config.provenance.exact(("logs", "level"))
         return "warning" if origin.kind == "default" else config.logs.level
+
+    def warn(self, text: str) -> None:
+        """Tell what is worth knowing."""
+        if self.is_server:
+            _log.warning("%s", text)
+        else:
+            self.console.warning(text)
+
+    def error(self, text: str) -> None:
+        """Tell what went wrong."""
+        if self.is_server:
+            _log.error("%s", text)
+        else:
+            self.console.error(text)
+
+    def say(self, text: str, style: str = "", **fields: object) -> None:
+        """Tell how it is; the fields are for a record of it."""
+        if self.is_server:
+            announce(text, **fields)
+        else:
+            self.console.say(text, style)
 
 
 pass_session = click.make_pass_decorator(Session)

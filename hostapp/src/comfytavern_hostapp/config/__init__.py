@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..config_places import FILE_NAME, user_config_path
+from .changes import changed_keys
 from .describe import describe, locate, unresolved_references
 from .edit import disable_pack, enable_pack
 from .load import build_config, find_config, load_config
@@ -51,6 +52,7 @@ __all__ = (
     "Server",
     "Source",
     "build_config",
+    "changed_keys",
     "describe",
     "disable_pack",
     "distribution_name",
