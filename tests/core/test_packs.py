@@ -997,6 +997,7 @@ def test_a_pack_that_killed_the_process_is_skipped(
     packs.write("good-pack")
     assert crash(packs, tmp_path / "data") == 7
     manager = PackManager(found=packs.found(), data_dir=tmp_path / "data")
+    assert manager.crashed == {"bad-pack": phase}
     for _ in range(2):  # until somebody says otherwise
         manager.load()
         assert failure(manager.record("bad-pack")) == (

@@ -208,7 +208,7 @@ class TestStoredObjects:
                 answer = await app.send("POST /api/prompt", RUN, "idempotency-key: a")
                 run_ids.append(json.loads(answer.body)["promptId"])
                 await app.ask(f"GET /api/prompt/{run_ids[-1]}/events")
-        modules = set(sys.modules)
+        before = packages()
         chance = random.Random(8)
         for _ in range(25):
             await anyio.to_thread.run_sync(plant, tmp_path / "data" / "runs.sqlite3", chance)
@@ -220,7 +220,7 @@ class TestStoredObjects:
                         if answer.status >= 400:
                             assert list(json.loads(answer.body)) == ["error"]
         assert not await anyio.Path(tmp_path / "made").exists()
-        assert {name.partition(".")[0] for name in set(sys.modules) - modules} <= STANDARD
+        assert packages() - before <= set(sys.stdlib_module_names)
 
     async def test_names_of_attributes_are_names_like_others(self, tmp_path: Path) -> None:
         names = ("__class__", "__init__.__globals__", "__class__.name", "__dict__", "constructor")
@@ -247,39 +247,46 @@ class TestStoredObjects:
         assert run["status"] == "complete"
 
 
-STANDARD = set(sys.stdlib_module_names)
+def packages() -> set[str]:
+    """Return the packages of which something was imported."""
+    return {name.partition(".")[0] for name in sys.modules}
+
+
 # Read as a pickle, each would make a folder.
 PICKLE = b"cos\nsystem\n(S'mkdir \"$PLANTED\"'\ntR."
-HOSTILE: tuple[object, ...] = (
-    PICKLE,
-    b"\x80\x04\x95" + PICKLE,
-    b'{"py/object": "os.system", "py/reduce": ["mkdir"]}',
-    b'{"__class__": "planted", "__reduce__": "os.system", "$type": "os.system"}',
-    "!!python/object/apply:os.system ['mkdir $PLANTED']",
-    b"[]",
-    b"null",
-    b"{",
-    b"\xff\xfe\x00",
-    b"[" * 5000,
-    "queued",
-    "running",
-    "' OR 1=1; DROP TABLE runs; --",
-    "../../../etc/passwd",
-    -1,
-    2**62,
-    0.5,
-)
+HOSTILE = {
+    "BLOB": (
+        PICKLE,
+        b"\x80\x04\x95" + PICKLE,
+        b'{"py/object": "os.system", "py/reduce": ["mkdir"]}',
+        b'{"__class__": "planted", "__reduce__": "os.system", "$type": "os.system"}',
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff\xfe\x00",
+        b"[" * 5000,
+    ),
+    "TEXT": (
+        "queued",
+        "running",
+        "!!python/object/apply:os.system ['mkdir $PLANTED']",
+        "' OR 1=1; DROP TABLE runs; --",
+        "../../../etc/passwd",
+        "<script>",
+        "",
+    ),
+}
 
 
 def plant(file: Path, chance: random.Random) -> None:
     """Put something into some of the texts and bytes of the stored runs."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        query = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE"
-        query += " m.type = 'table' AND c.type IN ('TEXT', 'BLOB') AND c.name <> 'run_id'"
-        for table, column in connection.execute(query).fetchall():
+        query = "SELECT m.name, c.name, c.type FROM sqlite_master m, pragma_table_info(m.name) c"
+        query += " WHERE m.type = 'table' AND c.type IN ('TEXT', 'BLOB') AND c.name <> 'run_id'"
+        for table, column, kind in connection.execute(query).fetchall():
             if chance.random() < 0.3:
-                update = f"UPDATE OR IGNORE {table} SET {column} = ? WHERE random() % 2"
-                connection.execute(update, (chance.choice(HOSTILE),))
+                update = f"UPDATE OR IGNORE {table} SET {column} = ?"
+                connection.execute(update, (chance.choice(HOSTILE[kind]),))
 
 
 # Leaves a folder behind when it is imported.

@@ -155,6 +155,7 @@ async def serving(
     token: str | None = None,
     stage: Stage | None = None,
     reread: Callable[[], Config] | None = None,
+    send_buffer: int | None = None,
     **blocks: Mapping[str, object],
 ) -> AsyncIterator[Live]:
     """Serve a host with the nodes of the stage.
@@ -162,10 +163,13 @@ async def serving(
     An error that uvicorn logs fails the test, unless the server is stopped while it answers.
 
     :param reread: reads the configuration anew
+    :param send_buffer: bytes that the system keeps of what a client does not read
     :param blocks: those of the configuration
     """
     stage = stage or Stage()
     with socket.socket() as listener, _errors() as errors:
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
 
@@ -189,9 +193,10 @@ async def serving(
                     yield live
             finally:
                 # In order also after a failed test, whose own error is then the only one.
-                stage.close()
+                stage.released.set()
                 with anyio.CancelScope(shield=True), anyio.fail_after(LONGEST):
                     await live.stop()
+                stage.close()
     assert server.was_cut_off or not errors, errors
 
 
@@ -243,7 +248,9 @@ class _Errors(logging.Handler):
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(self.format(record))
+        # uvicorn says so of each handshake that is refused with a body.
+        if "without completing handshake" not in record.getMessage():
+            self.messages.append(self.format(record))
 
 
 @contextmanager

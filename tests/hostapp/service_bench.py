@@ -17,6 +17,7 @@ from anyio import from_thread, to_thread
 from anyio.lowlevel import current_token
 
 import comfytavern_core_nodes
+from comfytavern.context import NodeContext
 from comfytavern.definitions import NodeDefinition
 from comfytavern.events import FINAL_STATUSES, EventType, Status
 from comfytavern.hookspecs import hookimpl
@@ -32,6 +33,7 @@ from .stage_nodes import Stage, stage_pack
 
 __all__ = (
     "Bench",
+    "Diary",
     "Held",
     "Json",
     "check_log",
@@ -105,7 +107,11 @@ class Bench:
         service = await to_thread.run_sync(make)
         try:
             async with service:
-                yield service
+                try:
+                    yield service
+                except BaseException:
+                    self.stage.released.set()  # else a failed test would wait for its thread
+                    raise
         except BaseExceptionGroup as group:
             if len(group.exceptions) > 1:
                 raise
@@ -121,6 +127,19 @@ class Bench:
             return self.runners
 
         return SimpleNamespace(register_nodes=register_nodes, register_runners=register_runners)
+
+
+class Diary:
+    """Notes which runs are executed, in order: those with a node ``bench:Note``."""
+
+    def __init__(self, *benches: Bench) -> None:
+        self.runs: list[str] = []
+        for bench in benches:
+            bench.nodes.append(NodeDefinition(type="Note", execute=self._note))
+
+    async def _note(self, inputs: object, context: NodeContext) -> dict[str, object]:
+        self.runs.append(context.run_id)
+        return {}
 
 
 async def submit(service: Service, workflow: Json | None = None, **asked: Any) -> str:
@@ -148,7 +167,7 @@ async def stored_frames(store: RunStore, run_id: str) -> list[bytes]:
     """Return the whole stored log of a run as it lies in the file."""
     number = (await store.find(run_id)).number
     found: list[bytes] = []
-    while (page := (await store.events(number, len(found)))[1]):
+    while page := (await store.events(number, len(found)))[1]:
         found += page
     return found
 

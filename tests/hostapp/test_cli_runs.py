@@ -1,63 +1,30 @@
-"""``runs list``, ``show`` and ``cancel``, on a running host and in the data directory alone."""
+"""``runs list``, ``show`` and ``cancel`` on a running host."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 from anyio import to_thread
-from click.testing import Result
 
-from comfytavern_hostapp.cli.runs import runs
-
-from ..scenarios.building import flow, interface, place
+from ..scenarios.building import flow, place
 from .live_server import Live, serving
-from .service_bench import Bench, crashed_copy, events_of, submit
+from .runs_commands import FAIL, ONE, REPEAT, SAY, ask, rows
+from .service_bench import Bench, submit
 from .test_cli_help import HEAVY, PACKS, WEB, loaded_by
 from .test_cli_support import CommandLine
 
-SAY = flow(
-    place("a", "Say"),
-    name="Small talk",
-    workflowId="talk",
-    interfaceOutputs=interface(speech="STRING~"),
-    outputs={"speech": "a.speech"},
-)
-REPEAT = flow(place("a", "Repeat", text="ha"), outputs={"text": "a.text"})
-FAIL = flow(
-    place("a", "Fail", reason="out of tea\nand of cake"),
-    place("b", "Wait"),
-    "a.text > b.after",
-    workflowId="sad",
-)
-ONE = {"concurrent_runs": 1, "interrupt_grace": "200ms"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"
-DEAD = (
-    "warning: no host is running, so what is marked as running has stopped; the next start of the"
-    " host ends it, or 'comfytavern runs cancel'\n"
-)
-WAITING = "warning: no host is running; what is queued waits for 'comfytavern serve'\n"
 
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     return CommandLine(tmp_path, monkeypatch)
-
-
-async def ask(command: CommandLine, *args: str) -> Result:
-    """Run a command beside the loop that serves it."""
-    with anyio.fail_after(15):
-        return await to_thread.run_sync(partial(command, "runs", *args))
-
-
-def rows(result: Result) -> list[list[str]]:
-    """Return the cells of a table."""
-    return [line.split("\t") for line in result.stdout.splitlines()]
 
 
 async def three(live: Live) -> list[str]:
@@ -71,53 +38,52 @@ async def three(live: Live) -> list[str]:
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> Any:  # Any: an async context manager of Live
-    return serving(tmp_path / "data", limits=ONE)
+async def one(tmp_path: Path) -> AsyncIterator[Live]:
+    """Serve a host that executes one run at a time."""
+    async with serving(tmp_path / "data", limits=ONE) as server:
+        yield server
 
 
 # --- list -----------------------------------------------------------------------------------
 
 
-async def test_what_goes_on_comes_first(command: CommandLine, one: Any) -> None:
-    async with one as live:
-        failed, running, waiting = await three(live)
-        result = await ask(command, "list")
-        assert (result.exit_code, result.stderr) == (0, "")
-        listed = rows(result)
-        assert [row[:3] for row in listed] == [
-            [running, "running", "Small talk"],
-            [waiting, "queued (1)", ""],
-            [failed, "error", "sad"],
-        ]
-        assert re.fullmatch(TIME, listed[0][3])
-        assert [row[3] for row in listed[1:2]] == [""]
-        assert re.fullmatch(r"\d+ ms|\d\.\d s", listed[2][4])
+async def test_what_goes_on_comes_first(command: CommandLine, one: Live) -> None:
+    failed, running, waiting = await three(one)
+    result = await ask(command, "list")
+    assert (result.exit_code, result.stderr) == (0, "")
+    listed = rows(result)
+    assert [row[:3] for row in listed] == [
+        [running, "running", "Small talk"],
+        [waiting, "queued (1)", ""],
+        [failed, "error", "sad"],
+    ]
+    assert re.fullmatch(TIME, listed[0][3])
+    assert [row[3] for row in listed[1:2]] == [""]
+    assert re.fullmatch(r"\d+ ms|\d\.\d s", listed[2][4])
 
 
-async def test_the_list_as_json(command: CommandLine, one: Any) -> None:
-    async with one as live:
-        failed, running, waiting = await three(live)
-        listed = json.loads((await ask(command, "list", "--json")).stdout)
-        assert [run["promptId"] for run in listed] == [running, waiting, failed]
-        assert listed[1]["queuePosition"] == 1
-        assert listed[2]["durationMs"] >= 0
-        assert listed[0]["workflowName"] == "Small talk"
+async def test_the_list_as_json(command: CommandLine, one: Live) -> None:
+    failed, running, waiting = await three(one)
+    listed = json.loads((await ask(command, "list", "--json")).stdout)
+    assert [run["promptId"] for run in listed] == [running, waiting, failed]
+    assert listed[1]["queuePosition"] == 1
+    assert listed[2]["durationMs"] >= 0
+    assert listed[0]["workflowName"] == "Small talk"
 
 
-async def test_runs_are_chosen_and_counted(command: CommandLine, one: Any) -> None:
-    async with one as live:
-        failed, running, waiting = await three(live)
+async def test_runs_are_chosen_and_counted(command: CommandLine, one: Live) -> None:
+    failed, running, waiting = await three(one)
 
-        async def ids(*args: str) -> list[str]:
-            return [row[0] for row in rows(await ask(command, "list", *args))]
+    async def ids(*args: str) -> list[str]:
+        return [row[0] for row in rows(await ask(command, "list", *args))]
 
-        assert await ids("--status", "error", "--status", "queued") == [waiting, failed]
-        assert await ids("--workflow", "talk") == [running]
-        assert await ids("--workflow", "none") == []
-        result = await ask(command, "list", "--limit", "2")
-        assert [row[0] for row in rows(result)] == [running, waiting]
-        assert result.stderr == "2 of 3 runs; --all lists them all\n"
-        assert await ids("--limit", "1", "--all") == [running, waiting, failed]
+    assert await ids("--status", "error", "--status", "queued") == [waiting, failed]
+    assert await ids("--workflow", "talk") == [running]
+    assert await ids("--workflow", "none") == []
+    result = await ask(command, "list", "--limit", "2")
+    assert [row[0] for row in rows(result)] == [running, waiting]
+    assert result.stderr == "2 of 3 runs; --all lists them all\n"
+    assert await ids("--limit", "1", "--all") == [running, waiting, failed]
 
 
 async def test_every_page_is_read(command: CommandLine, bench: Bench) -> None:
@@ -128,10 +94,8 @@ async def test_every_page_is_read(command: CommandLine, bench: Bench) -> None:
     assert rows(result)[500][1] == "queued (501)"
 
 
-def test_the_statuses_are_those_of_runs() -> None:
-    (option,) = (o for o in runs.commands["list"].params if o.name == "statuses")
-    told = option.type.to_info_dict()["choices"]
-    assert set(told) == {"queued", "running", "complete", "error", "interrupted"}
+def test_the_statuses_are_those_of_runs(command: CommandLine) -> None:
+    assert "[queued|running|complete|error|interrupted]" in command("runs", "list", "--help").stdout
 
 
 def test_without_any_run(command: CommandLine) -> None:
@@ -198,13 +162,12 @@ async def test_a_run_in_full(command: CommandLine, live: Live) -> None:
     )
 
 
-async def test_a_run_that_goes_on(command: CommandLine, one: Any) -> None:
-    async with one as live:
-        _, running, waiting = await three(live)
-        lines = (await ask(command, "show", running)).stdout.splitlines()
-        assert lines[1:3] == ["status: running", "workflow: Small talk (talk)"]
-        assert lines[-5:] == ["nodes:", "  a: running", "", "outputs:", "  speech: Hel"]
-        assert "status: queued (1)\n" in (await ask(command, "show", waiting)).stdout
+async def test_a_run_that_goes_on(command: CommandLine, one: Live) -> None:
+    _, running, waiting = await three(one)
+    lines = (await ask(command, "show", running)).stdout.splitlines()
+    assert lines[1:3] == ["status: running", "workflow: Small talk (talk)"]
+    assert lines[-5:] == ["nodes:", "  a: running", "", "outputs:", "  speech: Hel"]
+    assert "status: queued (1)\n" in (await ask(command, "show", waiting)).stdout
 
 
 async def test_a_traceback_is_for_who_asks(command: CommandLine, live: Live) -> None:
@@ -221,56 +184,51 @@ async def test_a_run_as_json(command: CommandLine, live: Live) -> None:
     document = json.loads((await ask(command, "show", run_id, "--json", "--events")).stdout)
     assert document["outputs"] == {"text": "haha"}
     assert document["workflow"]["nodes"][0]["id"] == "a"
-    assert [event["seq"] for event in document["events"]] == [
-        *range(1, document["lastSeq"] + 1)
-    ]
+    assert [event["seq"] for event in document["events"]] == [*range(1, document["lastSeq"] + 1)]
     assert "events" not in json.loads((await ask(command, "show", run_id, "--json")).stdout)
 
 
-async def test_the_events_so_far(command: CommandLine, one: Any) -> None:
-    async with one as live:
-        _, running, waiting = await three(live)
-        for run_id in (running, waiting):
-            result = await ask(command, "show", run_id, "--events")
-            events = list(map(json.loads, result.stdout.splitlines()))
-            last = (await live.detail(run_id))["lastSeq"]
-            assert [event["seq"] for event in events] == [*range(1, last + 1)]
+async def test_the_events_so_far(command: CommandLine, one: Live) -> None:
+    _, running, waiting = await three(one)
+    for run_id in (running, waiting):
+        result = await ask(command, "show", run_id, "--events")
+        events = list(map(json.loads, result.stdout.splitlines()))
+        last = (await one.detail(run_id))["lastSeq"]
+        assert [event["seq"] for event in events] == [*range(1, last + 1)]
 
 
 # --- cancel ---------------------------------------------------------------------------------
 
 
-async def test_what_becomes_of_each_run_is_said(command: CommandLine, one: Any) -> None:
-    async with one as live:
-        failed, running, waiting = await three(live)
-        result = await ask(command, "cancel", failed, running[:8], waiting)
-        assert result.exit_code == 0
-        assert set(result.stdout.splitlines()) == {
-            f"{failed}: it was error already",
-            f"{waiting}: interrupted; it waited",
-            f"{running}: interrupted; its work has stopped",
+async def test_what_becomes_of_each_run_is_said(command: CommandLine, one: Live) -> None:
+    failed, running, waiting = await three(one)
+    result = await ask(command, "cancel", failed, running[:8], waiting)
+    assert result.exit_code == 0
+    assert set(result.stdout.splitlines()) == {
+        f"{failed}: it was error already",
+        f"{waiting}: interrupted; it waited",
+        f"{running}: interrupted; its work has stopped",
+    }
+    assert result.stderr == "waiting for the run to stop; Ctrl-C leaves without waiting\n"
+
+
+async def test_all_that_waits_is_cancelled(command: CommandLine, one: Live) -> None:
+    _, running, waiting = await three(one)
+    another = await one.submit(REPEAT)
+    result = await ask(command, "cancel", "--all-queued", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == [
+        {
+            "promptId": run_id,
+            "was": "queued",
+            "status": "interrupted",
+            "stopped": True,
+            "goesOn": [],
         }
-        assert result.stderr == "waiting for the run to stop; Ctrl-C leaves without waiting\n"
-
-
-async def test_all_that_waits_is_cancelled(command: CommandLine, one: Any) -> None:
-    async with one as live:
-        _, running, waiting = await three(live)
-        another = await live.submit(REPEAT)
-        result = await ask(command, "cancel", "--all-queued", "--json")
-        assert (result.exit_code, result.stderr) == (0, "")
-        assert json.loads(result.stdout) == [
-            {
-                "promptId": run_id,
-                "was": "queued",
-                "status": "interrupted",
-                "stopped": True,
-                "goesOn": [],
-            }
-            for run_id in (waiting, another)
-        ]
-        assert (await live.detail(running))["status"] == "running"
-        assert (await ask(command, "cancel", "--all-queued")).stderr == "no run waits\n"
+        for run_id in (waiting, another)
+    ]
+    assert (await one.detail(running))["status"] == "running"
+    assert (await ask(command, "cancel", "--all-queued")).stderr == "no run waits\n"
 
 
 async def test_work_that_does_not_stop_is_named(command: CommandLine, tmp_path: Path) -> None:
@@ -304,120 +262,6 @@ def test_what_to_cancel_is_said_once(command: CommandLine, args: tuple[str, ...]
     result = command("runs", "cancel", *args)
     assert result.exit_code == 2
     assert result.stderr.startswith("error: expected an ID, or --all-queued\n")
-
-
-# --- the data directory alone ---------------------------------------------------------------
-
-
-async def stopped(bench: Bench) -> list[str]:
-    """Leave a run that has ended, one that was running and two that wait; return their ids."""
-    async with bench.service(limits=ONE) as service:
-        ended = await submit(service, REPEAT)
-        await events_of(service, ended)
-        running = await submit(service, SAY)
-        bench.stage.say("a", "Hel")
-        await bench.stage.begun("a")
-        waiting = [await submit(service, REPEAT, priority=n) for n in (0, 5)]
-        run = await service.store.find(running)
-        while (await service.store.find(running)).last_seq < 6:  # what it said is stored
-            await anyio.wait_all_tasks_blocked()
-        assert run.status == "running"
-        copy = bench.data_dir.with_name("copy")
-        await to_thread.run_sync(crashed_copy, bench.data_dir, copy)
-    return [ended, running, *waiting]
-
-
-@pytest.fixture
-async def dead(command: CommandLine, bench: Bench) -> tuple[CommandLine, list[str]]:
-    """Give a data directory whose host was killed, with its runs."""
-    ids = await stopped(bench)
-    moved = bench.data_dir.with_name("ended")
-    await to_thread.run_sync(bench.data_dir.rename, moved)
-    await to_thread.run_sync(bench.data_dir.with_name("copy").rename, bench.data_dir)
-    return command, ids
-
-
-Dead = tuple[CommandLine, list[str]]
-
-
-async def test_what_a_dead_host_has_left_is_listed(dead: Dead) -> None:
-    command, (ended, running, waiting, urgent) = dead
-    result = await ask(command, "list")
-    assert [row[:2] + row[4:] for row in rows(result)][:3] == [
-        [running, "running", ""],
-        [urgent, "queued (1)", ""],
-        [waiting, "queued (2)", ""],
-    ]
-    assert rows(result)[3][:2] == [ended, "complete"]
-    assert result.stderr == DEAD
-    assert (await ask(command, "list", "--status", "queued")).stderr == WAITING
-    assert (await ask(command, "list", "--status", "complete")).stderr == ""
-
-
-async def test_what_a_dead_host_has_left_is_shown(dead: Dead) -> None:
-    command, (ended, running, *_) = dead
-    told = json.loads((await ask(command, "show", ended[:8], "--json", "--events")).stdout)
-    assert (told["status"], told["outputs"]) == ("complete", {"text": "haha"})
-    assert told["events"][-1]["payload"]["status"] == "complete"
-    result = await ask(command, "show", running)
-    assert "status: running\n" in result.stdout
-    assert "outputs:\n  speech: Hel\n" in result.stdout
-    assert "took" not in result.stdout
-    assert result.stderr == DEAD
-    assert (await ask(command, "show", "zz")).exit_code == 2
-
-
-async def test_what_a_dead_host_has_left_is_cancelled(dead: Dead, bench: Bench) -> None:
-    command, (ended, running, waiting, urgent) = dead
-    result = await ask(command, "cancel", ended, running, waiting)
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == (
-        f"{waiting}: interrupted; it waited\n"
-        f"{ended}: it was complete already\n"
-        f"{running}: interrupted; it was running when its host stopped\n"
-    )
-    shown = (await ask(command, "show", running)).stdout
-    assert "  a: interrupted (with a part of its stream)\n" in shown
-    assert shown.endswith("error: the host stopped while the run was running; hand it in again\n")
-    assert (await ask(command, "cancel", "--all-queued")).stdout == (
-        f"{urgent}: interrupted; it waited\n"
-    )
-    # The next host finds them as it would have left them itself.
-    async with bench.service() as service:
-        states = [(await service.store.find(i)).status for i in (running, waiting, urgent)]
-        assert states == ["interrupted"] * 3
-        events = await events_of(service, waiting)
-        assert events[-1]["payload"] == {"promptId": waiting, "status": "interrupted"}
-
-
-async def test_reading_changes_nothing(dead: Dead) -> None:
-    command, ids = dead
-    file = command.data_dir / "runs.sqlite3"
-    before = await to_thread.run_sync(file.read_bytes)
-    for args in (("list",), ("show", ids[1]), ("tail", ids[1])):
-        await ask(command, *args)
-    assert await to_thread.run_sync(file.read_bytes) == before
-
-
-def test_a_file_that_is_no_store_is_left_alone(command: CommandLine) -> None:
-    command.data_dir.mkdir()
-    file = command.data_dir / "runs.sqlite3"
-    file.write_text("shopping list")
-    result = command("runs", "list")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: the file of runs 'runs.sqlite3' is damaged (")
-    assert file.read_text() == "shopping list"
-
-
-def test_a_store_without_a_layout_waits_for_its_host(command: CommandLine) -> None:
-    command.data_dir.mkdir()
-    (command.data_dir / "runs.sqlite3").touch()
-    result = command("runs", "list")
-    assert (result.exit_code, result.stderr) == (
-        1,
-        "error: the file of runs 'runs.sqlite3' has layout 0, and this command reads 1; start the"
-        " host once, which brings it up to date\n",
-    )
 
 
 # --- what is loaded -------------------------------------------------------------------------

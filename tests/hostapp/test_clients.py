@@ -99,3 +99,10 @@ async def test_every_client_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(world.clients) == 1
     world.clients.stop()
     assert await clients[1].next() is None
+
+
+async def test_who_comes_while_the_host_stops_is_sent_away() -> None:
+    world, client = World(), Subscriber()
+    world.clients.stop()
+    world.clients.add(client)
+    assert await client.next() is None

@@ -246,6 +246,18 @@ async def test_part_of_the_bytes_is_served(live: Live) -> None:
     assert (known.status_code, known.content) == (304, b"")
 
 
+async def test_a_very_long_text_is_kept_whole(live: Live) -> None:
+    run_id = await live.submit(flow(place("a", "Repeat", text="ä/", times=600_000)))
+    await live.ended(run_id)
+    outputs = (await live.detail(run_id, nodeOutputs="true"))["nodeOutputs"]
+    described = outputs["a"]["text"]["$blob"]
+    assert described["preview"] == "ä/" * 500
+    answer = await live.http.get(f"/api/blobs/{described['sha256']}")
+    assert answer.text == "ä/" * 600_000
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith("inline")
+
+
 @pytest.mark.parametrize("sha256", ["0" * 64, "A" * 64, "x", "..%2Fruns.sqlite3"])
 async def test_bytes_that_no_run_has(live: Live, sha256: str) -> None:
     answer = await live.http.get(f"/api/blobs/{sha256}")

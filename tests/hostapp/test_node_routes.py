@@ -63,7 +63,8 @@ SCRIPTED = {
     "pack": "some-pack",
     "packVersion": "1.0",
 }
-BLOCKS = {"packs": {"enabled": ["some-pack"]}, "aliases": {"core": ["gone-pack", "some-pack"]}}
+ENABLED = {"enabled": ["some-pack"]}
+ALIASES = {"core": ["gone-pack", "some-pack"]}
 SCRIPTS = "/api/nodes/some-pack/Scripted/client-script"
 
 
@@ -76,7 +77,7 @@ def packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PacksOnDi
 
 @pytest.fixture
 async def live(tmp_path: Path, packs: PacksOnDisk) -> AsyncIterator[Live]:
-    async with serving(tmp_path / "data", **BLOCKS) as server:
+    async with serving(tmp_path / "data", packs=ENABLED, aliases=ALIASES) as server:
         yield server
 
 
@@ -182,8 +183,8 @@ async def test_odd_names_are_no_fault(live: Live, path: str) -> None:
 
 
 async def test_paths_begin_with_the_root_path(tmp_path: Path, packs: PacksOnDisk) -> None:
-    blocks = {**BLOCKS, "server": {"root_path": "/tavern"}}
-    async with serving(tmp_path / "data", **blocks) as live:
+    server = {"root_path": "/tavern"}
+    async with serving(tmp_path / "data", packs=ENABLED, server=server) as live:
         listed = (await live.http.get("/api/nodes")).json()
         assert listed[0]["clientScriptUrl"] == f"/tavern{SCRIPTS}/own.js"
 

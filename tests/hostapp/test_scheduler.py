@@ -8,16 +8,13 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from comfytavern.context import NodeContext
-from comfytavern.definitions import NodeDefinition
 from comfytavern.errors import QueueFullError, UnknownRunError
-from comfytavern.events import Status
 from comfytavern_hostapp.runs import IdempotencyError
 from comfytavern_hostapp.service import Service
 from comfytavern_hostapp.store import RunFilter
 
 from ..scenarios.building import flow, place
-from .service_bench import Bench, Json, events_of, stored_events, submit
+from .service_bench import Bench, Diary, Json, events_of, stored_events, submit
 
 ONE = {"concurrent_runs": 1}
 
@@ -25,18 +22,6 @@ ONE = {"concurrent_runs": 1}
 def waits(node_id: str) -> Json:
     """Return a workflow of one node that waits until the test ends it."""
     return flow(place(node_id, "Wait"))
-
-
-class Diary:
-    """Notes which runs are executed, in order."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.runs: list[str] = []
-        bench.nodes.append(NodeDefinition(type="Note", execute=self._note))
-
-    async def _note(self, inputs: object, context: NodeContext) -> dict[str, object]:
-        self.runs.append(context.run_id)
-        return {}
 
 
 @pytest.fixture

@@ -251,8 +251,7 @@ async def test_a_change_that_fails_takes_no_other_with_it(store: RunStore) -> No
     assert [await store.get(key) for key in ("before", "half", "after")] == ["1", None, "2"]
     assert sorted(map(str, failures)) == [
         "not like this",
-        "the file of runs 'runs.sqlite3' cannot be used:"
-        " unique constraint failed: runs.run_id",
+        "the file of runs 'runs.sqlite3' cannot be used: unique constraint failed: runs.run_id",
     ]
 
 

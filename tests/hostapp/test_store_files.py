@@ -1,62 +1,38 @@
-"""The file of runs over time: older layouts, newer ones, damage, a full disk, two hosts."""
+"""The file of runs over time: older layouts, newer ones, damage, a full disk."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
-import anyio
 import pytest
 from anyio import to_thread
 
 from comfytavern.events import Status
 from comfytavern_hostapp.store import (
     FILE_NAME,
-    DataDirectoryInUseError,
-    Holder,
     RunStore,
     StoreDamagedError,
     StoreError,
     StoreFullError,
     StoreVersionError,
-    read_holder,
     set_aside,
 )
 from comfytavern_hostapp.store.database import Database
-from comfytavern_hostapp.store.lock import DataDirectoryLock
 from comfytavern_hostapp.store.schema import MIGRATIONS
 
 from .service_bench import crashed_copy, open_store
-from .store_records import NOW, add_run, batch, finish
+from .store_records import add_run, batch, finish
 
 # The text of StoreDamagedError around its reason.
 _DAMAGED = (
     "the file of runs 'runs.sqlite3' is damaged ({}); it was left as it is: put a copy of it back,"
     " or start with --set-aside-damaged to keep it under another name and begin without history"
 )
-HOLDER = """
-import sys
-from pathlib import Path
-from comfytavern_hostapp.store.lock import DataDirectoryLock
-lock = DataDirectoryLock(Path(sys.argv[1]))
-try:
-    lock.acquire()
-except Exception as exc:
-    print(f"{exc.code}: {exc}")
-else:
-    lock.announce("http://127.0.0.1:7")
-    print("held", flush=True)
-    sys.stdin.read()
-    lock.release()
-"""
 
 
 @pytest.fixture
@@ -76,10 +52,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def query(file: Path, sql: str) -> list[tuple[object, ...]]:
+async def ask(file: Path, sql: str) -> list[tuple[object, ...]]:
     """Ask a file, past the store."""
-    with closing(sqlite3.connect(file)) as connection:
-        return connection.execute(sql).fetchall()
+
+    def query() -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(file)) as connection:
+            return connection.execute(sql).fetchall()
+
+    return await to_thread.run_sync(query)
 
 
 async def refused(file: Path, *migrations: str) -> StoreError:
@@ -121,7 +101,6 @@ async def test_an_older_file_is_brought_up_to_date_and_a_copy_is_kept(file: Path
     await database.close()
     assert found == [("kettle", 6)]
     copy = file.with_name("runs.layout-1.sqlite3")
-    ask = partial(to_thread.run_sync, query)
     assert await ask(copy, "SELECT * FROM things") == [("kettle",)]
     assert await ask(copy, "PRAGMA user_version") == [(1,)]
     assert await ask(file, "PRAGMA user_version") == [(2,)]
@@ -146,11 +125,10 @@ async def test_a_step_that_fails_leaves_the_older_layout(file: Path) -> None:
     assert str(caught.value) == (
         "the file of runs 'runs.sqlite3' cannot be used: no such table: kitchen"
     )
-    ask = partial(to_thread.run_sync, query, file)
-    assert await ask("SELECT * FROM things") == [("kettle",)]
-    assert await ask("PRAGMA user_version") == [(1,)]
+    assert await ask(file, "SELECT * FROM things") == [("kettle",)]
+    assert await ask(file, "PRAGMA user_version") == [(1,)]
     await with_a_thing(file, FIRST, SECOND)  # mended: it is migrated after all
-    assert await ask("SELECT count(*), max(size) FROM things") == [(2, 6)]
+    assert await ask(file, "SELECT count(*), max(size) FROM things") == [(2, 6)]
 
 
 async def test_a_newer_file_is_refused(file: Path) -> None:
@@ -174,7 +152,7 @@ async def test_the_database_of_another_program_is_refused(file: Path) -> None:
     error = await refused(file)
     assert type(error) is StoreDamagedError
     assert str(error) == _DAMAGED.format("it is the database of another program")
-    assert await to_thread.run_sync(query, file, "SELECT * FROM recipes") == []
+    assert await ask(file, "SELECT * FROM recipes") == []
 
 
 # --- damage ---------------------------------------------------------------------------------
@@ -276,7 +254,7 @@ async def test_what_was_not_taken_into_the_file_is_set_aside_with_it(tmp_path: P
     ]
     async with open_store(copy) as store:
         assert await store.size() == (0, 0)
-    found = await to_thread.run_sync(query, target, "SELECT run_id FROM runs")
+    found = await ask(target, "SELECT run_id FROM runs")
     assert found == [("in the log only",)]
 
 
@@ -305,87 +283,4 @@ async def test_a_full_disk_is_told_and_costs_nothing_that_is_there(tmp_path: Pat
         await store.append(number, added, status=Status.COMPLETE)
         assert store.database.trouble is None
         assert (await store.events(number, 2))[1] == added.frames
-    assert await to_thread.run_sync(query, tmp_path / FILE_NAME, "PRAGMA integrity_check") == [
-        ("ok",)
-    ]
-
-
-# --- two hosts ------------------------------------------------------------------------------
-
-
-def start_holder(data_dir: Path) -> subprocess.Popen[str]:
-    """Start a process that takes a data directory until its stdin ends."""
-    return subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(data_dir)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def first_line(process: subprocess.Popen[str]) -> str:
-    """Return what a process says first."""
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def test_a_second_process_is_told_who_has_the_directory(tmp_path: Path) -> None:
-    lock = DataDirectoryLock(tmp_path)
-    lock.acquire()
-    lock.announce("http://127.0.0.1:8321/tavern")
-    with start_holder(tmp_path) as process:
-        assert first_line(process) == (
-            f"data_dir_in_use: the data directory {str(tmp_path)!r} is in use by another host"
-            f" (process {os.getpid()}, http://127.0.0.1:8321/tavern);"
-            " stop that one, or give this one its own with --data-dir"
-        )
-    assert read_holder(tmp_path) == Holder(os.getpid(), "http://127.0.0.1:8321/tavern")
-    lock.release()
-    assert read_holder(tmp_path) is None
-
-
-def test_the_directory_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
-    lock = DataDirectoryLock(tmp_path)
-    with start_holder(tmp_path) as process:
-        assert first_line(process) == "held"
-        with pytest.raises(DataDirectoryInUseError) as caught:
-            lock.acquire()
-        assert f"(process {process.pid}, http://127.0.0.1:7)" in str(caught.value)
-        process.kill()
-        process.wait()
-    lock.acquire()
-    lock.release()
-
-
-async def test_one_process_cannot_open_a_directory_twice(tmp_path: Path) -> None:
-    async with open_store(tmp_path) as store:
-        await add_run(store, "a")
-        with pytest.raises(DataDirectoryInUseError) as caught:
-            await RunStore(tmp_path).start()
-        assert str(caught.value) == (
-            f"the data directory {str(tmp_path)!r} is in use by another host;"
-            " stop that one, or give this one its own with --data-dir"
-        )
-        await store.begin(1, NOW)  # the first goes on as before
-    async with open_store(tmp_path) as store:
-        assert (await store.find("a")).status == Status.RUNNING
-
-
-async def test_the_directory_is_free_when_its_user_was_cancelled(tmp_path: Path) -> None:
-    with anyio.CancelScope() as scope:
-        async with open_store(tmp_path) as store:
-            await add_run(store, "a")
-            scope.cancel()
-            await anyio.sleep_forever()
-    async with open_store(tmp_path) as store:
-        assert await store.find("a")
-
-
-def test_an_unreadable_note_of_the_holder_is_no_trouble(tmp_path: Path) -> None:
-    lock = DataDirectoryLock(tmp_path)
-    lock.acquire()
-    (tmp_path / "host.json").write_text("{")
-    with pytest.raises(DataDirectoryInUseError):
-        DataDirectoryLock(tmp_path).acquire()
-    lock.release()
-    shutil.rmtree(tmp_path)
+    assert await ask(tmp_path / FILE_NAME, "PRAGMA integrity_check") == [("ok",)]

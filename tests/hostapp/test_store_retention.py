@@ -202,7 +202,8 @@ async def test_blobs_that_cannot_be_written_keep_their_events_out(
     with pytest.raises(StoreError) as caught:
         await store.append(number, added)
     assert str(caught.value) == (
-        "the file of runs 'runs.sqlite3' has blobs beside it that cannot be written: not a directory"
+        "the file of runs 'runs.sqlite3' has blobs beside it that cannot be written:"
+        " not a directory"
     )
     assert (await store.find("a")).last_seq == 1
     await in_the_way.unlink()

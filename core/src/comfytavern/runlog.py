@@ -289,6 +289,13 @@ class RunLogs:
         with self._lock:
             self._prune()
 
+    def close(self) -> None:
+        """Close the logs that are still open; their runs count as interrupted."""
+        with self._lock:
+            logs = list(self._open.values())
+        for log in logs:
+            log.close()
+
     def _prune(self) -> None:
         self._opened = 0
         self._open = {path: log for path, log in self._open.items() if not log.closed}

@@ -53,10 +53,10 @@ class Console:
         with self._lock if self.is_live else nullcontext():
             self.status("")
             text = self.redact(text)
+            if text:  # before it is there: Ctrl-C may come as soon as somebody sees it
+                self._inside_line = not text.endswith("\n")
             self.out.write(_visible(text) if self.out.isatty() else text)
             self.out.flush()
-            if text:
-                self._inside_line = not text.endswith("\n")
 
     def line(self, text: str = "") -> None:
         """Write one line of a result."""

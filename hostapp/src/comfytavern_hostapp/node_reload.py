@@ -109,7 +109,7 @@ class NodeReload:
         unknown = unknown_pack_problems(config, self._host.packs)
         return Reloaded(
             success=True,
-            message=f"{_summary(changed)}; {count} node types",
+            message=f"{_summary(changed)}; {count} node type{'' if count == 1 else 's'}",
             count=count,
             changed=self._listing.entries(changed),
             restart_required=tuple(map(hide, self._waiting(config))),

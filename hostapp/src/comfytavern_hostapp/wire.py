@@ -324,7 +324,7 @@ class SystemStats(Body):
     python: str
     platform: str
     uptime_seconds: float
-    memory_bytes: int | None
+    memory_bytes: int | None = None
     slots: int
     running: int
     pending: int

@@ -106,7 +106,8 @@ def open_source(session: Session, server: str | None, *, patience: float = 0.0) 
     """
     config, tell = session.config, session.console.say
     if server:
-        from .server_runs import Outage, ServerRuns  # HTTP: not for the data directory
+        from .outage import Outage  # HTTP: not for the data directory
+        from .server_runs import ServerRuns
 
         return ServerRuns(_url(server), _token(config), Outage(tell, patience))
     holder = find_host(config.data_dir)
@@ -114,7 +115,8 @@ def open_source(session: Session, server: str | None, *, patience: float = 0.0) 
         from .stored_runs import StoredRuns  # the store: not for a server
 
         return StoredRuns(config.data_dir)
-    from .server_runs import Outage, ServerRuns
+    from .outage import Outage
+    from .server_runs import ServerRuns
 
     token = _token(config) if _is_ours(holder.url, config) else _withheld()
     return ServerRuns(holder.url, token, Outage(tell, patience), _Mover(config.data_dir))

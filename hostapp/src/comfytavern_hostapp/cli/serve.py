@@ -89,7 +89,9 @@ def serve(
     flags = {"server.host": host, "server.port": port, "server.token": token}
     session.flags = {**flags, "logs.format": log_format}
     options = _Options(paused, set_aside_damaged, inherit)
-    secret = _token(session.config)
+    from .server_token import server_token  # pydantic and YAML: not for help
+
+    secret = server_token(session.config)
     _check_bind(session.config, secret)
     if reload:
         return _supervise(session, options, secret)
@@ -101,24 +103,6 @@ def serve(
                 raise
             session.say("interrupted")
             return TERMINATED
-
-
-def _token(config: Config) -> str | None:
-    """Fetch the token that the configuration refers to.
-
-    :raises ConfigError: the reference leads nowhere
-    """
-    # pydantic and YAML: not for help.
-    from ..config import ConfigError, Problem, SecretUnresolvedError
-
-    if config.server.token is None:
-        return None
-    try:
-        return config.server.token.resolve().reveal()
-    except SecretUnresolvedError as exc:
-        key = "server.token"
-        origin = config.provenance.nearest(("server", "token"))
-        raise ConfigError([Problem(f"key {key!r}: {exc}", origin, key)]) from None
 
 
 def _check_bind(config: Config, token: str | None, address: str | None = None) -> None:

@@ -32,6 +32,7 @@ from ..wire import (
     RunEntry,
     StoredRunDetail,
 )
+from .outage import SHORTEST_PAUSE, Outage
 from .runs_source import Token
 from .server_errors import (
     NotComfyTavernError,
@@ -43,60 +44,19 @@ from .server_errors import (
     unreachable,
 )
 
-__all__ = ("Outage", "ServerRuns", "tls_context")
+__all__ = ("ServerRuns", "tls_context")
 
 TIMEOUT = 10.0  # seconds until a server must have answered
 # A server shows every 15 seconds that an event stream is alive.
 SILENCE = 40.0
 # Seconds between two looks whether a deadline is over, at the most.
 STEP = 5.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 _PAGE = 500
 # What proxies answer while a server starts anew.
 _AWAY = frozenset({502, 503, 504})
 
 _Json = dict[str, Any]  # Any: JSON
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-class Outage:
-    """What is done about a connection that broke: tell, wait, try again, give up.
-
-    :param tell: hears when the connection breaks, and when it is there again
-    :param patience: seconds without a connection until giving up
-    """
-
-    def __init__(self, tell: Callable[[str], None], patience: float) -> None:
-        self._tell = tell
-        self._patience = patience
-        self._until: float | None = None
-        self._pause = 0.0
-
-    def wait(self, error: ServerError, position: str) -> None:
-        """Wait before the next attempt.
-
-        :param position: from where it will go on
-        :raises ServerError: ``error``, when there was no connection for too long
-        """
-        now = monotonic()
-        if self._until is None:
-            self._until = now + self._patience
-            if self._patience > 0:
-                self._tell(f"the connection to {error.url} broke; {position} when it is back")
-        if now >= self._until:
-            raise error
-        Event().wait(min(self._pause, self._until - now))
-        self._pause = min(max(SHORTEST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
-
-    def mended(self) -> None:
-        """Hear that there is a connection."""
-        if self._until is not None:
-            self._until = None
-            self._tell("connected again")
-
-    def progress(self) -> None:
-        """Hear that the connection is of use: the next one is tried at once when it breaks."""
-        self._pause = 0.0
 
 
 @dataclass(slots=True)

@@ -150,5 +150,6 @@ def _answer(answer: Answer, schemas: dict[_Key, _Json]) -> _Json:
         schema = schemas[answer.model, "serialization"]
         described["content"] = {answer.media_type: {"schema": schema}}
     elif answer.media_type != "application/json":
-        described["content"] = {answer.media_type: {"schema": {"type": "string"}}}
+        # No schema: OpenAPI 3.1 has none for bytes, nor for events that come one by one.
+        described["content"] = {answer.media_type: {}}
     return described

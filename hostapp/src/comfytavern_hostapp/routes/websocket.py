@@ -18,7 +18,7 @@ The connection is closed with one of these codes; who comes back subscribes with
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 
@@ -44,8 +44,8 @@ _log = logging.getLogger(__name__)
 
 GOING_AWAY = 1001
 FELL_BEHIND = 4008
-# Seconds that one event may take to be sent. Only a client that has stopped reading needs
-# longer: as long as it reads, it may be behind by any number of events.
+# Seconds, or at least half of them, that one event may take to be sent. Only a client that has
+# stopped reading needs longer: as long as it reads, it may be behind by any number of events.
 STALL = 10.0
 # Seconds in which a client may still take why it is closed.
 FAREWELL = 10.0
@@ -133,11 +133,7 @@ class _Connection:
         """Send what there is for the client, until it is stopped."""
         try:
             while (frames := await self.client.next()) is not None:
-                with anyio.CancelScope() as sending:
-                    for text in frames.texts:
-                        sending.deadline = anyio.current_time() + STALL
-                        await self._websocket.send_text(text.decode())
-                if sending.cancelled_caught:
+                if not await self._send_all(frames.texts):
                     self.client.stop(fell_behind=True)
         except (WebSocketDisconnect, RuntimeError):  # RuntimeError: it is closed already
             self.is_gone = True
@@ -145,6 +141,18 @@ class _Connection:
         except StoreError as exc:
             _log.error("a client is sent away: %s", exc)
             self.client.stop(fell_behind=True)
+
+    async def _send_all(self, texts: Sequence[bytes]) -> bool:
+        """Send some messages; return False if the client has stopped taking them."""
+        due = 0.0
+        with anyio.CancelScope() as sending:
+            for text in texts:
+                # Not anew for each of them: that would take a good part of what sending takes.
+                now = anyio.current_time()
+                if due < now + STALL / 2:
+                    due = sending.deadline = now + STALL
+                await self._websocket.send_text(text.decode())
+        return not sending.cancelled_caught
 
     async def receive(self) -> None:
         """Do what the client asks for, until it is gone."""

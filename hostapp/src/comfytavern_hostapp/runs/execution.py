@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import anyio
 import orjson
@@ -71,39 +72,59 @@ class Execution:
 
         :raises StoreError: it could not be noted as running, so it has not begun
         """
-        started = time.time()
-        text = await self._store.begin(self.feed.number, started)
+        started, text = time.time(), b""
+        try:
+            text = await self._store.begin(self.feed.number, started)
+        except StoreError:
+            if not self.is_interrupted:
+                raise
         self.started = started
         try:
             if self.is_interrupted:
                 await self._take([status_event(self.run_id, Status.INTERRUPTED)])
-                return
+            else:
+                await self._work(text)
+        except StoreError as exc:
+            # The host is stopping. The next start finds the run as one that was running.
+            _log.error("the end of run %s is not stored: %s", self.run_id, exc)
+        finally:
+            self._blobs.take(self.run_id)
+
+    async def _work(self, text: bytes) -> None:
+        try:
             spec = decode_spec(self.run_id, text)
             self._logs.start(spec)
             async with aclosing(self._runner.run(spec)) as batches:
                 async for batch in batches:
                     await self._take(batch)
-            if not self.ended.is_set():
-                await self._take([self._fault("the runner ended without a final status")])
-        except StoreError as exc:
-            # The host is stopping. The next start finds the run as one that was running.
-            _log.error("the end of run %s is not stored: %s", self.run_id, exc)
+            fault = "the runner ended without a final status"
+        except StoreError:
+            raise
         except Exception as exc:  # runners may come from packs
             _log.exception("run %s ended by a fault of its runner", self.run_id)
-            if not self.ended.is_set():
-                await self._take([self._fault(f"{type(exc).__name__}: {exc}")])
-        finally:
-            self._blobs.take(self.run_id)
+            fault = f"{type(exc).__name__}: {exc}"
+        if not self.ended.is_set():
+            await self._take([self._fault(fault)])
 
     async def interrupt(self) -> None:
         """Ask the runner to stop the run."""
         self.is_interrupted = True
-        await self._runner.cancel(self.run_id)
+        try:
+            await self._runner.cancel(self.run_id)
+        except Exception:  # runners may come from packs
+            _log.exception("the runner does not stop run %s", self.run_id)
 
-    async def _take(self, events: Sequence[Envelope]) -> None:
+    def to_wire(self) -> dict[str, Any]:  # Any: JSON
+        """Return how the run stands; see ``RunState.to_wire``."""
+        return self.feed.without_secrets(self.state.to_wire())
+
+    async def _take(self, batch: Sequence[Envelope]) -> None:
+        if not batch or self.ended.is_set():
+            return  # whatever comes after the terminal event is no part of the run
+        events, status = _until_the_end(batch)
         self.state.take(events)
-        status = final_status(events[-1])
-        report = None if status is None else orjson.dumps(self.state.to_wire())
+        # A runner may have said what is no JSON; that is its fault, told as such.
+        report = None if status is None else orjson.dumps(self.to_wire(), default=repr)
         await self._keep(events, status, report)
         await self._logs.write(self.run_id, events)
         if status is not None:
@@ -135,3 +156,12 @@ class Execution:
     def _fault(self, reason: str) -> Envelope:
         info = {"code": "runner_failed", "message": f"the run ended by a fault: {reason}"}
         return status_event(self.run_id, Status.ERROR, errorInfo=info)
+
+
+def _until_the_end(batch: Sequence[Envelope]) -> tuple[Sequence[Envelope], Status | None]:
+    """Return a batch up to the first event with a final status, and that status."""
+    for number, event in enumerate(batch, 1):
+        status = final_status(event)
+        if status is not None:
+            return batch[:number], status
+    return batch, None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
@@ -18,6 +19,7 @@ from comfytavern.events import Status
 from comfytavern.runner import Envelope
 
 from ..store import Blob, EventBatch, RunStore, StoredRun
+from .redaction import Redact, redacted, redacted_event
 
 __all__ = ("Feeds", "Follower", "RunFeed", "numbered", "timestamp")
 
@@ -37,7 +39,7 @@ class RunFeed:
         self,
         store: RunStore,
         run: StoredRun,
-        redact: Callable[[str], str],
+        redact: Redact,
         *,
         is_final: bool = False,
     ) -> None:
@@ -79,10 +81,21 @@ class RunFeed:
             follower.wake(follower)
 
     def _frames(self, envelopes: Sequence[Envelope]) -> list[bytes]:
-        frames = numbered(envelopes, self.last_seq + 1)
-        text = b"\n".join(frames).decode()
-        clean = self._redact(text)
-        return frames if clean is text or clean == text else clean.encode().split(b"\n")
+        joined = b"\n".join(numbered(envelopes, self.last_seq + 1))
+        text = joined.decode()
+        if self._redact(text) != text:
+            clean = [redacted_event(envelope, self._redact) for envelope in envelopes]
+            joined = b"\n".join(map(orjson.dumps, clean))
+        # Split also if nothing was taken out: what orjson returns keeps some kilobytes of room
+        # behind each text, which all events at hand would hold.
+        return joined.split(b"\n")
+
+    def without_secrets(self, told: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
+        """Return what is said of the run as a whole, where secrets may have come together."""
+        text = orjson.dumps(told, default=repr).decode()
+        if self._redact(text) == text:
+            return told
+        return {key: redacted(value, self._redact) for key, value in told.items()}
 
     def follow(self, after: int, wake: Callable[[Follower], None]) -> Follower:
         """Begin to follow after an event.
@@ -145,7 +158,7 @@ class Follower:
 class Feeds:
     """The logs of all runs: those that go on at hand, the others from the store."""
 
-    def __init__(self, store: RunStore, redact: Callable[[str], str]) -> None:
+    def __init__(self, store: RunStore, redact: Redact) -> None:
         self._store = store
         self._redact = redact
         self._open: dict[str, RunFeed] = {}

@@ -49,7 +49,7 @@ class RunLogWriter:
         self._wake.set()
 
     async def run(self) -> None:
-        """Write what comes in, until ``close``. A task of its own."""
+        """Write what comes in, until ``close``, and close every log. A task of its own."""
         try:
             while self._pending or not self._closing:
                 if not self._pending:
@@ -61,6 +61,8 @@ class RunLogWriter:
                 self._room = anyio.Event()
                 await to_thread.run_sync(self._write, pending, limiter=self._one)
         finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._logs.close, limiter=self._one)
             self._closed.set()
 
     async def prune(self) -> None:

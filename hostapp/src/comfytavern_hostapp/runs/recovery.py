@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import orjson
 
+from comfytavern.errors import WorkflowError
 from comfytavern.events import FINAL_STATUSES, Status
-from comfytavern.runner import Envelope
+from comfytavern.runner import Envelope, RunSpec
+from comfytavern.workflow import Workflow, WorkflowNode, parse_workflow
 
 from ..store import RunStore, StoredRun
 from .events import node_interrupted_event, status_event
 from .feed import Feeds, RunFeed
+from .specs import decode_spec
 from .state import RunState
 
 __all__ = ("end_interrupted_run", "end_unfinished_run", "end_waiting_run", "stored_events")
@@ -57,18 +60,19 @@ async def end_waiting_run(feed: RunFeed) -> None:
     await feed.append([event], status=Status.INTERRUPTED)
 
 
-async def end_interrupted_run(store: RunStore, feeds: Feeds, run: StoredRun) -> None:
+async def end_interrupted_run(store: RunStore, feeds: Feeds, run: StoredRun) -> list[Envelope]:
     """End a run that was running when the host before this one stopped.
 
     What had been streamed stays; every node that had not ended is ``interrupted``.
+
+    :return: the events that say so
     """
     state = RunState()
     async for events in stored_events(store, run.number):
         state.take(events)
-    spec = orjson.loads(await store.spec(run.run_id))
-    placed = [str(node.get("id")) for node in spec["workflow"].get("nodes", ())]
+    spec = decode_spec(run.run_id, await store.spec(run.run_id))
     begun = [node for node, known in state.nodes.items() if known["status"] not in _FINAL]
-    never = [node for node in placed if node not in state.nodes]
+    never = [node for node in _placed(spec.workflow, spec) if node not in state.nodes]
     streamed = state.streamed
     last = [
         node_interrupted_event(run.run_id, node, partial=node in streamed)
@@ -82,3 +86,26 @@ async def end_interrupted_run(store: RunStore, feeds: Feeds, run: StoredRun) -> 
         await feed.append(last, status=Status.INTERRUPTED, report=orjson.dumps(state.to_wire()))
     finally:
         feeds.close(feed)
+    return last
+
+
+def _placed(document: object, spec: RunSpec, prefix: str = "") -> Iterator[str]:
+    """Give the ids of all nodes of a workflow, those inside its groups as ``group/inner``."""
+    for node in _nodes(document):
+        yield f"{prefix}{node.id}"
+        inner = None if node.bypassed else spec.workflows.get(_reference(node))
+        if inner is not None:
+            yield from _placed(inner, spec, f"{prefix}{node.id}/")
+
+
+def _nodes(document: object) -> list[WorkflowNode]:
+    try:
+        workflow: Workflow = parse_workflow(document)
+    except WorkflowError:  # an earlier host has understood it
+        return []
+    return list(workflow.nodes)
+
+
+def _reference(node: WorkflowNode) -> str:
+    name = "referencedWorkflowId"
+    return str(node.config_values.get(name) or node.inputs.get(name) or "")

@@ -136,7 +136,8 @@ class Scheduler:
         self.is_paused = paused or await self._store.get(_PAUSED) == "yes"
         for run in await self._store.unfinished():
             if run.status == Status.RUNNING:
-                await end_interrupted_run(self._store, self._feeds, run)
+                events = await end_interrupted_run(self._store, self._feeds, run)
+                await self._logs.write(run.run_id, events)
                 said = "run %s was running when the host stopped; it is interrupted"
                 _log.warning(said, run.run_id)
             else:
@@ -147,9 +148,9 @@ class Scheduler:
         """Interrupt what runs and wait until that is stored; what waits goes on waiting."""
         self._stopping.set()
         active = list(self._active.values())
-        for execution in active:
-            await execution.interrupt()
         with anyio.move_on_after(self._grace + PATIENCE):
+            for execution in active:
+                await execution.interrupt()
             for execution in active:
                 await execution.ended.wait()
 
@@ -281,11 +282,10 @@ class Scheduler:
     # Inside --------------------------------------------------------------------------
 
     def _require_room(self) -> None:
-        held = [execution for execution in self._active.values() if execution.ended.is_set()]
+        abandoned = self.abandoned
+        held = [abandoned[run_id] for run_id in self._active if run_id in abandoned]
         if len(held) >= self.slots:
-            nodes = [node for found in self.abandoned.values() for node in found]
-            if nodes:
-                raise SlotsAbandonedError(nodes)
+            raise SlotsAbandonedError([node for nodes in held for node in nodes])
         # Whoever finds a slot does not wait.
         found = 0 if self.is_paused or self._is_blocked else self.free_slots
         waiting = len(self.queue) + self._arriving - found
@@ -328,8 +328,6 @@ class Scheduler:
             self._active.pop(execution.run_id)
             self.queue.put_back(execution.waiting)
             await self._unblock_later()
-            if execution.is_interrupted and execution.run_id in self.queue:
-                await self._interrupt_waiting(execution.run_id)
         else:
             self._active.pop(execution.run_id)
         self._dispatch()

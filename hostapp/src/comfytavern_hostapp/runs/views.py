@@ -61,7 +61,7 @@ def run_detail(run: StoredRun, scheduler: Scheduler, state: RunState | None = No
     elif run.report is not None:
         told = orjson.loads(run.report)
     else:
-        told = execution.state.to_wire() if execution is not None else {}
+        told = execution.to_wire() if execution is not None else {}
     return RunDetail(**_fields(run, scheduler.queue), **told)
 
 

@@ -17,8 +17,9 @@ __all__ = ("APPLICATION_ID", "MIGRATIONS", "prepare", "require_current", "requir
 # "CTav": tells a file of ours from any other database.
 APPLICATION_ID = 0x43546176
 
-# ``number`` is the order of submission. A row of ``events`` is one batch: the events from
-# ``first`` to ``last``, a line of JSON each.
+# STRICT: whoever has written into the file, a column holds values of its own kind. ``number`` is
+# the order of submission. A row of ``events`` is one batch: the events from ``first`` to ``last``,
+# a line of JSON each.
 _FIRST = """
 CREATE TABLE runs (
     number INTEGER PRIMARY KEY,
@@ -35,7 +36,7 @@ CREATE TABLE runs (
     bytes INTEGER NOT NULL DEFAULT 0,
     spec BLOB NOT NULL,
     report BLOB
-);
+) STRICT;
 CREATE INDEX runs_finished ON runs (finished) WHERE finished IS NOT NULL;
 CREATE TABLE events (
     run INTEGER NOT NULL REFERENCES runs (number) ON DELETE CASCADE,
@@ -43,25 +44,25 @@ CREATE TABLE events (
     last INTEGER NOT NULL,
     body BLOB NOT NULL,
     PRIMARY KEY (run, first)
-) WITHOUT ROWID;
+) WITHOUT ROWID, STRICT;
 CREATE TABLE blobs (
     run INTEGER NOT NULL REFERENCES runs (number) ON DELETE CASCADE,
     sha256 TEXT NOT NULL,
     mime TEXT NOT NULL,
     size INTEGER NOT NULL,
     PRIMARY KEY (run, sha256)
-) WITHOUT ROWID;
+) WITHOUT ROWID, STRICT;
 CREATE INDEX blobs_by_content ON blobs (sha256);
 CREATE TABLE idempotency (
     key TEXT NOT NULL PRIMARY KEY,
     fingerprint TEXT NOT NULL,
     run INTEGER NOT NULL REFERENCES runs (number) ON DELETE CASCADE
-) WITHOUT ROWID;
+) WITHOUT ROWID, STRICT;
 CREATE INDEX idempotency_run ON idempotency (run);
 CREATE TABLE settings (
     key TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL
-) WITHOUT ROWID;
+) WITHOUT ROWID, STRICT;
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST,)
