@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -62,7 +61,9 @@ async def served(kind: str) -> AsyncIterator[int]:
         port = int(probe.getsockname()[1])
     script = Path(__file__).with_name("served.py")
     with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen([sys.executable, script, kind, str(port), folder])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, script, kind, str(port), folder
+        )
         try:
             for _ in range(200):
                 await asyncio.sleep(0.05)
@@ -75,7 +76,7 @@ async def served(kind: str) -> AsyncIterator[int]:
             yield port
         finally:
             process.terminate()
-            process.wait(20)
+            await process.wait()
 
 
 class Client:

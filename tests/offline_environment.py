@@ -1,4 +1,4 @@
-"""A shell without a network: this checkout as wheels, and the libraries of the environment we run in.
+"""A shell without a network: this checkout as wheels, and the libraries that are installed here.
 
 An environment made in it is fresh, and what ``pip install`` finds there is what is lent here.
 """

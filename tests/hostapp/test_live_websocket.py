@@ -6,6 +6,9 @@ from pathlib import Path
 
 import anyio
 import pytest
+from websockets.exceptions import ConnectionClosed
+
+from comfytavern_hostapp.store import RunStore, StoreError
 
 from ..scenarios.building import flow, interface, place
 from .live_server import LONGEST, Json, Live, LiveSocket, is_final, serving
@@ -189,6 +192,28 @@ async def test_a_client_that_followed_all_keeps_what_goes_on(live: Live) -> None
         assert is_final((await client.log(goes_on))[-1])
         await barrier(client)
         assert client.events(other) == []
+
+
+async def test_a_client_whose_events_cannot_be_read_is_sent_away_to_come_back(
+    live: Live, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = await live.submit(SHORT)
+    full = await live.log(run_id)
+
+    async def events(self: RunStore, number: int, after: int) -> None:
+        raise StoreError(Path("runs.sqlite3"), "cannot be used: disk i/o error")
+
+    async with live.socket() as client:
+        with monkeypatch.context() as broken:
+            broken.setattr(RunStore, "events", events)
+            await client.ask("SUBSCRIBE", promptId=run_id)
+            with pytest.raises(ConnectionClosed):
+                await client.log(run_id)
+        assert client.connection.close_code == 4008
+    assert "a client is sent away: the file of runs 'runs.sqlite3' cannot be used" in caplog.text
+    async with live.socket() as client:
+        await client.ask("SUBSCRIBE", promptId=run_id)
+        assert await client.log(run_id) == full
 
 
 # --- the queue ----------------------------------------------------------------------------

@@ -170,13 +170,22 @@ async def test_interrupted_while_it_cannot_be_noted_as_running(
     assert not bench.stage.has_begun("a")
 
 
+@pytest.mark.parametrize("when", ["between two attempts", "during one"])
 async def test_the_host_stops_while_no_run_can_be_begun(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    async with bench.service(limits=ONE) as service:
+    async def refuse_when_all_wait(go: anyio.Event) -> None:
+        await anyio.wait_all_tasks_blocked()
+        go.set()
+
+    async with anyio.create_task_group() as tasks, bench.service(limits=ONE) as service:
         begin = RefusingBegin(service, monkeypatch)
+        if when == "during one":
+            begin.go = anyio.Event()
         ids = [await submit(service, WAIT) for _ in range(2)]
         await begin.reached.wait()
+        if begin.go is not None:
+            tasks.start_soon(refuse_when_all_wait, begin.go)  # by then it is stopping
     async with bench.service(paused=True) as service:
         assert [waiting.run.run_id for waiting in service.scheduler.queue] == ids
 

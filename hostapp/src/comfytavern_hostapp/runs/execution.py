@@ -76,7 +76,8 @@ class Execution:
         try:
             text = await self._store.begin(self.feed.number, started)
         except StoreError:
-            if not self.is_interrupted:
+            # Interrupted by somebody it ends here; by the end of the host it goes on waiting.
+            if not self.is_interrupted or self._stopping.is_set():
                 raise
         self.started = started
         try:
