@@ -20,6 +20,7 @@ from comfytavern.hookspecs import hookimpl
 from comfytavern.host import PackHost
 from comfytavern.local_runner import LocalRunner
 from comfytavern.runner import AbandonedNode, Envelope, RunSpec
+from comfytavern.types import DataFlowType
 
 Inputs = Mapping[str, object]
 
@@ -54,8 +55,8 @@ class Pack:
     @hookimpl
     def register_nodes(self) -> list[NodeDefinition]:
         """Return the nodes."""
-        stream = {"out": OutputDefinition(data_flow_type="STRING", is_stream=True)}
-        data = {"out": OutputDefinition(data_flow_type="BINARY")}
+        stream = {"out": OutputDefinition(data_flow_type=DataFlowType.STRING, is_stream=True)}
+        data = {"out": OutputDefinition(data_flow_type=DataFlowType.BINARY)}
         return [
             NodeDefinition(type="Listen", outputs=stream, execute=self.listen),
             NodeDefinition(type="Refuse", execute=self.refuse),

@@ -647,3 +647,18 @@ def test_a_full_folder_is_looked_through_when_the_first_log_is_opened(tmp_path: 
     paths = fill(RunLogs(tmp_path), 30)
     RunLogs(tmp_path, 25).open("new").close()
     assert sum(path.exists() for path in paths) == 24
+
+
+def test_logs_that_are_open_at_the_end_are_closed(tmp_path: Path) -> None:
+    logs = RunLogs(tmp_path)
+    cut_off, ended = logs.open("cut-off"), logs.open("ended")
+    cut_off.write([status("running", run="cut-off")])
+    ended.write([status("complete", run="ended")])
+    ended.close()
+    for _ in range(2):  # closing again changes nothing
+        logs.close()
+    ends = {run: lines_of(logs.path(run))[-1] for run in ("cut-off", "ended")}
+    assert {run: (line["event"], line["status"]) for run, line in ends.items()} == {
+        "cut-off": ("run_end", "interrupted"),
+        "ended": ("run_end", "complete"),
+    }

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
-from time import monotonic
 
 import anyio
 import pytest
@@ -24,7 +23,6 @@ from .kill_clients import Told, clients, make_http, pause
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills as POSIX does")
 
 ROUNDS = 50
-SECONDS = 50.0
 # Set it to a seed that a failure has told, to see the same moments again.
 SEED = "COMFYTAVERN_KILL_SEED"
 PACK = """
@@ -165,16 +163,15 @@ async def finish(place: Place, told: Told) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)  # fifty starts, however slow the machine
 async def test_nothing_that_was_said_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
     seed = os.environ.get(SEED) or secrets.token_hex(4)
     random, told = Random(seed), Told()
     place = await to_thread.run_sync(Place, tmp_path)
     left: Left | None = None
-    began, rounds, has_been_ready = monotonic(), 0, False
+    rounds, has_been_ready = 0, False
     try:
-        while rounds < ROUNDS and monotonic() - began < SECONDS:
-            rounds += 1
+        for rounds in range(1, ROUNDS + 1):  # noqa: B007  # the note below says which
             was_ready = await live(place, told, random)
             has_been_ready |= was_ready
             if has_been_ready:  # before, there need not be anything
@@ -186,6 +183,5 @@ async def test_nothing_that_was_said_is_lost_when_the_server_is_killed(tmp_path:
     except BaseException as exc:
         exc.add_note(f"round {rounds}; to see it again, set {SEED}={seed}")
         raise
-    assert rounds >= 5, "the machine is too slow for this test to tell anything"
     assert (left.running, left.waiting) == (frozenset(), ())
     assert len(left.ended) > rounds

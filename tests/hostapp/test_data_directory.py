@@ -12,10 +12,18 @@ import anyio
 import pytest
 
 from comfytavern.events import Status
-from comfytavern_hostapp.store import DataDirectoryInUseError, Holder, RunStore, read_holder
+from comfytavern_hostapp.store import (
+    FILE_NAME,
+    DataDirectoryInUseError,
+    Holder,
+    RunStore,
+    StoreDamagedError,
+    read_holder,
+)
 from comfytavern_hostapp.store.lock import DataDirectoryLock
 
-from .service_bench import open_store
+from ..scenarios.building import flow, place
+from .service_bench import Bench, open_store, submit
 from .store_records import NOW, add_run
 
 HOLDER = """
@@ -111,3 +119,28 @@ def test_an_unreadable_note_of_the_holder_is_no_trouble(tmp_path: Path) -> None:
         DataDirectoryLock(tmp_path).acquire()
     lock.release()
     shutil.rmtree(tmp_path)
+
+
+# --- a file that cannot be used -------------------------------------------------------------
+
+
+async def test_a_damaged_file_keeps_a_host_from_starting_until_it_is_set_aside(
+    bench: Bench,
+) -> None:
+    file = anyio.Path(bench.data_dir / FILE_NAME)
+    await file.parent.mkdir()
+    await file.write_bytes(b"not a database " * 500)
+    with pytest.raises(StoreDamagedError):
+        async with bench.service():
+            raise AssertionError("it has started")
+    async with bench.service(set_aside=True) as service:
+        assert await service.store.size() == (0, 0)
+    kept = [path async for path in file.parent.glob("runs.*T*Z.sqlite3")]
+    assert [await path.read_bytes() for path in kept] == [b"not a database " * 500]
+
+
+async def test_a_file_that_can_be_used_is_never_set_aside(bench: Bench) -> None:
+    async with bench.service(paused=True) as service:
+        run_id = await submit(service, flow(place("a", "Wait")))
+    async with bench.service(paused=True, set_aside=True) as service:
+        assert (await service.store.find(run_id)).status == Status.QUEUED

@@ -14,6 +14,8 @@ from .errors import DataDirectoryInUseError
 
 __all__ = ("DataDirectoryLock", "Holder", "find_host", "read_holder")
 
+# Seconds: whoever only looks whether there is a host holds the lock for a moment.
+PATIENCE = 0.25
 _LOCK = "host.lock"
 _HOLDER = "host.json"
 
@@ -27,12 +29,12 @@ class Holder:
 
 
 class DataDirectoryLock:
-    """Holds a data directory for this process. Blocking, but never waits for another."""
+    """Holds a data directory for this process. Blocking, but hardly waits for another."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # Not bound to a thread: it is taken and let go of in worker threads.
-        self._lock = FileLock(folder / _LOCK, blocking=False, thread_local=False)
+        self._lock = FileLock(folder / _LOCK, timeout=PATIENCE, thread_local=False)
 
     def acquire(self) -> None:
         """Take the directory; it is made if it is not there.
@@ -41,7 +43,7 @@ class DataDirectoryLock:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            self._lock.acquire()
+            self._lock.acquire(poll_interval=PATIENCE / 5)
         except Timeout:
             holder = read_holder(self.folder)
             shown = f" (process {holder.pid}, {holder.url})" if holder else ""
