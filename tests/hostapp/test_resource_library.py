@@ -13,7 +13,7 @@ import pytest
 
 from comfytavern.errors import ResourceError
 from comfytavern.resources import REFUSED, ResourceStore
-from comfytavern_hostapp.resource_library import (
+from comfytavern_hostapp.library.resources import (
     WRITE_REFUSED,
     LibraryWriteError,
     ResourceExistsError,

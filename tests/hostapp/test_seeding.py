@@ -12,8 +12,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from comfytavern_hostapp import seeding
-from comfytavern_hostapp.seeding import seed
+from comfytavern_hostapp.library import seeding
+from comfytavern_hostapp.library.seeding import seed
 
 from .whole_app import WholeApp, whole_app
 

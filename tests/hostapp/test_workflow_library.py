@@ -13,8 +13,8 @@ from threading import Thread
 import pytest
 
 from comfytavern.errors import HostError, WorkflowError
-from comfytavern_hostapp.workflow_files import WorkflowFolders
-from comfytavern_hostapp.workflow_library import (
+from comfytavern_hostapp.library.workflow_files import WorkflowFolders
+from comfytavern_hostapp.library.workflows import (
     LibraryWriteError,
     UnknownWorkflowError,
     WorkflowConflictError,
@@ -369,7 +369,7 @@ def test_what_cannot_be_read_hides_nothing(
     library.save("a", named("one"))
     library.save("a", named("two"))
     library.save("b", named("three"))
-    monkeypatch.setattr("comfytavern_hostapp.workflow_documents.MAX_FILE_BYTES", 1)
+    monkeypatch.setattr("comfytavern_hostapp.library.documents.MAX_FILE_BYTES", 1)
     shown = [(entry.problem, entry.etag, entry.versions) for entry in library.list()]
     too_large = "workflow {!r} is larger than 0 MiB"
     assert shown == [(too_large.format("a"), None, 1), (too_large.format("b"), None, 0)]

@@ -12,6 +12,16 @@ from ..packs_on_disk import GOOD, forget_caches, record_hash
 CORE = "comfytavern-core<1,>=0.1"
 
 
+def error(code: str, message: str, remedy: str) -> str:
+    """Return the line that tells an error."""
+    return f"error [{code}] {message}; {remedy}"
+
+
+def warning(code: str, message: str, remedy: str) -> str:
+    """Return the line that tells a warning."""
+    return f"warning [{code}] {message}; {remedy}"
+
+
 class FakeWheel:
     """A distribution in memory: its files, the metadata included, by path.
 

@@ -26,16 +26,16 @@ from comfytavern.runner import AbandonedNode, Runner, RunSpec
 
 from .config import Config, ConfigError, Problem
 from .hosting import ConfiguredHost
+from .library.resources import ResourceLibrary
+from .library.seeding import seed
+from .library.workflows import WorkflowLibrary
 from .listening import url
 from .node_catalogue import NodeCatalogue
 from .node_reload import NodeReload
 from .pack_listing import PackListing
-from .resource_library import ResourceLibrary
 from .runs import Clients, Feeds, RunLogWriter, Scheduler, Submissions, queue_payload
 from .security import LoginCookies
-from .seeding import seed
 from .store import BlobIntake, Retention, RunStore, StoreDamagedError, StoreError, set_aside
-from .workflow_library import WorkflowLibrary
 
 __all__ = ("Access", "Service")
 

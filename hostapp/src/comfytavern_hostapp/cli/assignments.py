@@ -20,7 +20,7 @@ from comfytavern.registry import NodeRegistry
 from comfytavern.types import DataFlowType, MatchCategory, parse_text
 from comfytavern.workflow import InterfaceSlot, Workflow, WorkflowNode
 
-from ..workflow_files import FileError, read_file, read_text
+from ..library.workflow_files import FileError, read_file, read_text
 from .upto import GROUP_REFERENCE
 
 __all__ = ("Assignments",)

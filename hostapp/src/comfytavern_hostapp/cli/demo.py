@@ -25,7 +25,7 @@ def demo(session: Session, message: str | None, name: str | None) -> int:
     """
     # The engine: not for help.
     from ..config import Config, Packs
-    from ..example_files import CHAT, example_folder
+    from ..library.example_files import CHAT, example_folder
     from .run import prepare, run_prepared
 
     console = session.console

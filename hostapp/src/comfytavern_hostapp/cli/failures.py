@@ -106,7 +106,7 @@ def _explain_own(error: BaseException) -> _Explained:
     )
 
     from ..config import ConfigError
-    from ..workflow_files import FileError
+    from ..library.workflow_files import FileError
 
     assert isinstance(error, ComfyTavernError)
     if isinstance(error, WorkflowError):

@@ -100,7 +100,7 @@ def prepare(
     """
     # The engine and pydantic: not for help.
     from ..hosting import resource_store
-    from ..workflow_files import STDIN, WorkflowFolders, load_workflow
+    from ..library.workflow_files import STDIN, WorkflowFolders, load_workflow
     from .assignments import Assignments
     from .upto import reduced
 

@@ -42,7 +42,7 @@ def _compile(session: Session, name: str) -> tuple[Plan | None, Sequence[Finding
     # The engine and pydantic: not for help.
     from comfytavern.errors import WorkflowError
 
-    from ..workflow_files import STDIN, WorkflowFolders, load_workflow
+    from ..library.workflow_files import STDIN, WorkflowFolders, load_workflow
 
     base = Path.cwd() if name == STDIN else Path(name).absolute().parent
     try:

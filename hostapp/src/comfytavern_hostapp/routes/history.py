@@ -11,7 +11,7 @@ import orjson
 from anyio import to_thread
 from starlette.responses import Response
 
-from ..media_types import serving_headers
+from ..library.media_types import serving_headers
 from ..runs import run_detail, run_entry
 from ..store import RunFilter
 from ..wire import HistoryDeleteQuery, HistoryPage, HistoryQuery, Removed, StoredRunDetail

@@ -26,16 +26,16 @@ from comfytavern.errors import (
     WorkflowError,
 )
 
-from ..resource_library import ResourceExistsError, ResourceTooLargeError
-from ..runs import IdempotencyError, SlotsAbandonedError
-from ..store import StoreError
-from ..workflow_library import (
+from ..library.resources import ResourceExistsError, ResourceTooLargeError
+from ..library.workflows import (
     LibraryWriteError,
     UnknownWorkflowError,
     WorkflowConflictError,
     WorkflowExistsError,
     WorkflowNameError,
 )
+from ..runs import IdempotencyError, SlotsAbandonedError
+from ..store import StoreError
 
 __all__ = ("BadRequestError", "NotFoundError", "error_body", "refusal", "refuse_unrouted", "told")
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from comfytavern.errors import HostError, ResourceError
 
-from ..resource_library import WRITE_REFUSED, ResourceEntry, ResourceLibrary
+from ..library.resources import WRITE_REFUSED, ResourceEntry, ResourceLibrary
 from ..wire_library import (
     ResourceDetail,
     ResourceList,

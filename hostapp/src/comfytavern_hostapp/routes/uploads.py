@@ -25,7 +25,7 @@ from starlette.requests import Request
 
 from comfytavern.errors import HostError
 
-from ..file_tree import writing
+from ..library.file_tree import writing
 from ..wire_library import UploadForm
 from .refusals import BadRequestError
 

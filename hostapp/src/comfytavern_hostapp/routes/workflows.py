@@ -16,6 +16,11 @@ from starlette.responses import Response
 
 from comfytavern.errors import Finding, WorkflowError
 
+from ..library.workflows import (
+    StoredWorkflow,
+    WorkflowConflictError,
+    WorkflowExistsError,
+)
 from ..wire_library import (
     RenameBody,
     Renamed,
@@ -28,11 +33,6 @@ from ..wire_library import (
     WorkflowVersion,
     WorkflowVersions,
     moment,
-)
-from ..workflow_library import (
-    StoredWorkflow,
-    WorkflowConflictError,
-    WorkflowExistsError,
 )
 from .conditions import REVALIDATED, creates_only, is_known, not_modified, wanted
 from .endpoint import Answer, Call, Endpoint, as_json

@@ -20,7 +20,7 @@ from comfytavern.host import PackHost
 from comfytavern.runner import RunSpec
 from comfytavern.workflow import Workflow, parse_workflow
 
-from ..workflow_library import WorkflowLibrary
+from ..library.workflows import WorkflowLibrary
 from .scheduler import IdempotencyKey, Submission
 
 __all__ = ("Checked", "Request", "Submissions")

@@ -24,8 +24,7 @@ from threading import RLock
 
 from comfytavern.errors import WorkflowError
 
-from .file_tree import Draft, FileTree, LibraryWriteError, OutsideError, writing
-from .workflow_documents import (
+from .documents import (
     SUFFIX,
     Content,
     decoded,
@@ -36,7 +35,7 @@ from .workflow_documents import (
     read_content,
     shown_text,
 )
-from .workflow_entries import (
+from .entries import (
     StoredWorkflow,
     UnknownWorkflowError,
     VersionEntry,
@@ -47,7 +46,8 @@ from .workflow_entries import (
     WorkflowList,
     WorkflowNameError,
 )
-from .workflow_versions import VersionShelf, utc_now
+from .file_tree import Draft, FileTree, LibraryWriteError, OutsideError, writing
+from .versions import VersionShelf, utc_now
 
 __all__ = (
     "LibraryWriteError",

@@ -17,7 +17,7 @@ def example_folder() -> Path:
 
     :raises FileError: they are nowhere
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     # hostapp/src/comfytavern_hostapp -> the checkout's examples
     for folder in (package / "demo", package.parents[2] / "examples"):
         if (folder / CHAT).is_file():

@@ -12,7 +12,7 @@ from pathlib import Path
 from comfytavern.errors import Finding, WorkflowError
 from comfytavern.workflow import parse_workflow, read_workflow
 
-from .workflow_entries import WorkflowNameError
+from .entries import WorkflowNameError
 from .workflow_files import MAX_FILE_BYTES, FileError, workflow_parts
 
 __all__ = (

@@ -17,8 +17,8 @@ from comfytavern.errors import ComfyTavernError
 from comfytavern.resources import ResourceStore
 
 from .example_files import CHAT, HELLO, example_folder
-from .resource_library import ResourceExistsError, ResourceLibrary
-from .workflow_library import WorkflowLibrary
+from .resources import ResourceExistsError, ResourceLibrary
+from .workflows import WorkflowLibrary
 
 __all__ = ("seed",)
 

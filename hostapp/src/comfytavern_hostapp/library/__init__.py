@@ -1,0 +1,1 @@
+"""Files that users keep: workflows with their versions, resources, and the first examples."""
