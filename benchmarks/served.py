@@ -24,6 +24,7 @@ from comfytavern.chunks import Chunk, Outputs
 from comfytavern.definitions import InputDefinition, NodeDefinition, OutputDefinition
 from comfytavern.events import Status
 from comfytavern.hookspecs import hookimpl
+from comfytavern.types import DataFlowType
 from comfytavern_hostapp.app import create_app
 from comfytavern_hostapp.config import Config, Limits
 from comfytavern_hostapp.hosting import ConfiguredHost, pack_choice
@@ -58,14 +59,14 @@ class BenchmarkPack:
     @hookimpl
     def register_nodes(self) -> list[NodeDefinition]:
         """Return them."""
-        text = InputDefinition(data_flow_type="STRING")
-        stream = {"out": OutputDefinition(data_flow_type="STRING", is_stream=True)}
-        count = {"count": InputDefinition(data_flow_type="INTEGER")}
+        text = InputDefinition(data_flow_type=DataFlowType.STRING)
+        stream = {"out": OutputDefinition(data_flow_type=DataFlowType.STRING, is_stream=True)}
+        count = {"count": InputDefinition(data_flow_type=DataFlowType.INTEGER)}
         return [
             NodeDefinition(
                 type="Step",
                 inputs={"in": text},
-                outputs={"out": OutputDefinition(data_flow_type="STRING")},
+                outputs={"out": OutputDefinition(data_flow_type=DataFlowType.STRING)},
                 execute=step,
             ),
             NodeDefinition(type="Flood", inputs=count, outputs=stream, execute=flood),
@@ -131,6 +132,7 @@ def main(kind: str, port: int, folder: str) -> None:
         access_log=False,
         server_header=False,
         lifespan="off" if kind == "bare" else "on",
+        http="h11",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
     )

@@ -53,7 +53,9 @@ class FakeWheel:
             points = f"[comfytavern.packs]\n{name} = {module}\n"
         self.files = {path: dedent(text).lstrip("\n") for path, text in sources.items()}
         self.files[f"{self.info}/METADATA"] = "".join(lines)
-        self.files[f"{self.info}/WHEEL"] = "Wheel-Version: 1.0\n"
+        self.files[f"{self.info}/WHEEL"] = (
+            f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n"
+        )
         if points:
             self.files[f"{self.info}/entry_points.txt"] = points
         self.files[f"{self.info}/RECORD"] = self._record()

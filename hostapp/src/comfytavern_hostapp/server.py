@@ -175,6 +175,8 @@ class _ServerProcess:
             self._app,
             interface="asgi3",
             lifespan="off",  # it is ours
+            # The faster parser hides an absolute target ("GET http://…"), which must be refused.
+            http="h11",
             ws="websockets-sansio",
             ws_max_size=self._config.limits.body,
             ws_per_message_deflate=False,

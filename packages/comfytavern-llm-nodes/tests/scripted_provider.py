@@ -147,7 +147,7 @@ class _ReadyServer(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(provider: Provider) -> AsyncIterator[None]:
     """Serve ``provider`` on a free port of this machine."""
-    config = uvicorn.Config(provider, lifespan="off", ws="none", log_config=None)
+    config = uvicorn.Config(provider, lifespan="off", http="h11", ws="none", log_config=None)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         server = _ReadyServer(config)

@@ -196,11 +196,11 @@ class Feeds:
 
 def numbered(envelopes: Sequence[Envelope], first: int) -> list[bytes]:
     """Return events as they are sent, numbered from ``first``."""
-    frames = []
+    frames, now = [], ""
     for seq, envelope in enumerate(envelopes, first):
         envelope["seq"] = seq
         if "ts" not in envelope:
-            envelope["ts"] = timestamp()
+            now = envelope["ts"] = now or timestamp()
         frames.append(orjson.dumps(envelope))
     return frames
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..store import StoredRun
 
 __all__ = ("RunQueue", "WaitingRun")
 
 
-@dataclass(order=True, frozen=True, slots=True)
-class WaitingRun:
-    """Sorts as runs are to be started: ``before`` is the priority, negated."""
+class WaitingRun(NamedTuple):
+    """Sorts as runs are to be started: ``before`` is the priority, negated.
+
+    No two have the same number, so it never comes to comparing ``run``.
+    """
 
     before: int
     number: int
-    run: StoredRun = field(compare=False)
+    run: StoredRun
 
     @property
     def priority(self) -> int:

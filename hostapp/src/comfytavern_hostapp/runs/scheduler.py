@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
+from secrets import token_hex
 from time import time
-from uuid import uuid4
 
 import anyio
 from anyio.abc import TaskGroup
@@ -175,7 +175,7 @@ class Scheduler:
         """
         self._require_room()
         key = submission.key
-        run_id = uuid4().hex
+        run_id = token_hex(16)
         position = self.queue.ahead_of(submission.priority) + self._arriving + 1
         events = [
             accepted_event(run_id),
@@ -183,7 +183,7 @@ class Scheduler:
         ]
         new = NewRun(
             run_id,
-            encode_spec(replace(submission.spec, run_id=run_id)),
+            encode_spec(submission.spec),
             time(),
             EventBatch(1, numbered(events, 1)),
             submission.priority,
