@@ -93,7 +93,6 @@ class MemoryStore(RunStore):
         known = self._events.setdefault(number, [])
         known += batch.frames
         if status is not None:
-            del self._events[number]
             last = EventBatch(batch.last, batch.frames[-1:])
             await super().append(number, last, status=status, report=report)
 
@@ -119,6 +118,9 @@ def make_app(kind: str, port: int, folder: Path) -> ASGIApp:
     host.packs.add(BenchmarkPack(), distribution="benchmark")
     store = MemoryStore(folder) if kind == "memory" else None
     return create_app(host, port=port, store=store)
+
+
+sys.setswitchinterval(0.001)
 
 
 def main(kind: str, port: int, folder: str) -> None:

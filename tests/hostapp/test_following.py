@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import anyio
 import anyio.lowlevel
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,7 +103,7 @@ def test_whatever_happens_every_client_sees_the_log_after_its_beginning(
 ) -> None:
     # So small that logs outgrow what is kept at hand, and what one take returns.
     feed = "comfytavern_hostapp.runs.feed"
-    with patch(f"{feed}.TAIL_EVENTS", 6), patch(f"{feed}.TAKE", 3):
+    with patch(f"{feed}.TAIL", 400), patch(f"{feed}.TAKE", 3):
         anyio.run(play, steps)
 
 
@@ -187,7 +188,10 @@ async def test_a_stop_wakes_a_client_that_waits() -> None:
             client.stop()
 
 
-async def test_a_client_that_is_far_behind_reads_from_the_store_and_costs_nothing() -> None:
+async def test_a_client_that_is_far_behind_reads_from_the_store_and_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("comfytavern_hostapp.runs.feed.TAIL", 10_000)
     world, client = World(), Subscriber()
     feed = world.run()
     client.follow(feed)

@@ -90,7 +90,7 @@ async def test_clients_that_do_not_read_cost_little(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is kept for all of them together is not the subject.
-    monkeypatch.setattr("comfytavern_hostapp.runs.feed.TAIL_EVENTS", 10)
+    monkeypatch.setattr("comfytavern_hostapp.runs.feed.TAIL", 2000)
     count = 8
     async with AsyncExitStack() as stack:
         for _ in range(count):

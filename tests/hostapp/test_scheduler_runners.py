@@ -285,3 +285,20 @@ async def test_any_number_may_wait_without_a_capacity(tmp_path: Path) -> None:
             for _ in range(1200):
                 tasks.start_soon(scheduler.submit, Submission(RunSpec("", {"nodes": []})))
         assert len(scheduler.queue) == 1200
+
+
+async def test_a_flood_is_stored_in_portions(bench: Bench) -> None:
+    async def flood(spec: RunSpec) -> Batches:
+        many = [event(spec, "NODE_EXECUTING", nodeId=str(number)) for number in range(9_000)]
+        yield [*many, status(spec, "complete")]
+
+    async with scripted(bench, flood) as service:
+        run_id = await submit(service, ANY)
+        events = await events_of(service, run_id)
+        run = await service.store.find(run_id)
+        sizes = await service.store.database.read(
+            lambda c: [row[0] for row in c.execute("SELECT last - first + 1 FROM events")]
+        )
+    assert [event["seq"] for event in events] == list(range(1, 9_004))
+    assert (run.status, run.last_seq) == ("complete", 9_003)
+    assert sizes == [2, 4000, 4000, 1001]

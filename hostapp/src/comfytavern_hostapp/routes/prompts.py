@@ -82,7 +82,11 @@ async def _submit(call: Call[None, PromptBody]) -> Response:
 
 async def _show(call: Call[RunQuery, None]) -> Response:
     service = call.service
-    run = await service.store.find(call.path("prompt_id"))
+    run_id = call.path("prompt_id")
+    run = await service.store.find(run_id)
+    if run.started is not None and run.finished is None:
+        if service.scheduler.execution(run_id) is None:
+            run = await service.store.find(run_id)  # it has ended just now
     detail = run_detail(run, service.scheduler)
     if call.query.node_outputs:
         outputs = await _node_outputs(service, run.number)

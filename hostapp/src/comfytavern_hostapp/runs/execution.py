@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 # Seconds until events that could not be stored are tried again.
 RETRY = 1.0
+# The most events that are stored as one batch.
+PORTION = 4000
 
 
 class Execution:
@@ -123,6 +125,13 @@ class Execution:
         if not batch or self.ended.is_set():
             return  # whatever comes after the terminal event is no part of the run
         events, status = _until_the_end(batch)
+        # In portions: whoever follows reads whole batches.
+        while len(events) > PORTION:
+            await self._pass_on(events[:PORTION])
+            events = events[PORTION:]
+        await self._pass_on(events, status)
+
+    async def _pass_on(self, events: Sequence[Envelope], status: Status | None = None) -> None:
         self.state.take(events)
         # A runner may have said what is no JSON; that is its fault, told as such.
         report = None if status is None else orjson.dumps(self.to_wire(), default=repr)

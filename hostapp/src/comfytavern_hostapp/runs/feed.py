@@ -23,8 +23,9 @@ from .redaction import Redact, redacted, redacted_event
 
 __all__ = ("Feeds", "Follower", "RunFeed", "numbered", "timestamp")
 
-# What was sent last is kept at hand, for followers that are about to take it.
-TAIL_EVENTS = 2048
+# What was sent last is kept at hand, for followers that are about to take it; in bytes, and never
+# less than the last batch.
+TAIL = 1 << 20
 # The most events that one take returns.
 TAKE = 256
 
@@ -74,9 +75,9 @@ class RunFeed:
         self.last_seq = batch.last
         self.is_final = status is not None
         self._tail.append(batch)
-        self._kept += len(batch.frames)
-        while self._kept > TAIL_EVENTS and len(self._tail) > 1:
-            self._kept -= len(self._tail.popleft().frames)
+        self._kept += batch.size
+        while self._kept > TAIL and len(self._tail) > 1:
+            self._kept -= self._tail.popleft().size
         for follower in list(self.followers):
             follower.wake(follower)
 

@@ -30,6 +30,11 @@ class EventBatch:
         """The ``seq`` of the last event."""
         return self.first + len(self.frames) - 1
 
+    @property
+    def size(self) -> int:
+        """How many bytes the events take."""
+        return sum(map(len, self.frames))
+
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
