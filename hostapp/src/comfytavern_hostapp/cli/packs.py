@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from .failures import OK, PACK_FAILED
+from .pack_bisect import bisect_packs
+from .pack_checks import check_packs, examine_packs
+from .pack_locks import freeze_packs, note_approved, sync_packs
+from .pack_new import new_pack
 from .session import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -21,6 +25,10 @@ __all__ = ("packs",)
 @click.group()
 def packs() -> None:
     """Packs: installed distributions that offer nodes."""
+
+
+for _verb in (new_pack, check_packs, examine_packs, freeze_packs, sync_packs, bisect_packs):
+    packs.add_command(_verb)
 
 
 @packs.command("list")
@@ -107,7 +115,7 @@ def _with_taken_verbs(record: PackRecord) -> PackRecord:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @pass_session
 def enable_packs(session: Session, names: tuple[str, ...]) -> None:
-    """Let packs run: edits the configuration file, and only that."""
+    """Let packs run: edits the configuration file, and notes which versions were approved."""
     _switch(session, names, enable=True)
 
 
@@ -139,6 +147,8 @@ def _switch(session: Session, names: Sequence[str], *, enable: bool) -> None:
         if enable and manager.clear_crash_marker(name):
             session.console.line(f"{name} killed the process once; it is tried again")
         _warn_if_overruled(session, manager, name, enable=enable)
+    if enable:
+        note_approved(session, wanted)
 
 
 def _shown(path: Path) -> str:
