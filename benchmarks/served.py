@@ -120,9 +120,6 @@ def make_app(kind: str, port: int, folder: Path) -> ASGIApp:
     return create_app(host, port=port, store=store)
 
 
-sys.setswitchinterval(0.001)
-
-
 def main(kind: str, port: int, folder: str) -> None:
     """Serve until the process is ended."""
     app = make_app(kind, port, Path(folder or tempfile.mkdtemp()))
