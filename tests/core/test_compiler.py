@@ -115,7 +115,10 @@ class Types:
     def get(self, full_type: str) -> Registered | None:
         return self._types.get(full_type)
 
-    def explain_missing(self, full_type: str) -> str:
+    def replacement(self, full_type: str) -> None:
+        return None
+
+    def explain_missing(self, full_type: str, recorded: object = None) -> str:
         return "pack 'gone' is not installed" if full_type.startswith("gone:") else ""
 
 

@@ -11,6 +11,7 @@ from comfytavern.errors import (
     ComfyTavernError,
     Finding,
     HostError,
+    MissingPackError,
     NodeFailedError,
     PackConflictError,
     PackError,
@@ -75,6 +76,12 @@ TEXTS: list[tuple[ComfyTavernError, str, str]] = [
     ),
     (UnknownNodeTypeError("a:B"), "unknown_node_type", "unknown node type 'a:B'"),
     (
+        MissingPackError("a:B", "pack 'a' is not installed"),
+        "missing_pack",
+        "no loaded pack has the type 'a:B'; pack 'a' is not installed",
+    ),
+    (MissingPackError("a:B"), "missing_pack", "no loaded pack has the type 'a:B'"),
+    (
         UnknownClientScriptError("a:B", "c.js"),
         "unknown_client_script",
         "node type 'a:B' has no client script 'c.js'",
@@ -138,6 +145,7 @@ PARENTS: dict[type[ComfyTavernError], type[Exception]] = {
     PackSettingsError: PackError,
     UnknownPackError: ComfyTavernError,
     UnknownNodeTypeError: ComfyTavernError,
+    MissingPackError: ComfyTavernError,
     UnknownClientScriptError: ComfyTavernError,
     WorkflowError: ComfyTavernError,
     RunError: ComfyTavernError,

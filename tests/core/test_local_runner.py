@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -163,3 +164,24 @@ async def test_a_button_reaches_the_node_that_listens(host: PackHost, pack: Pack
     assert pack.pressed == [{"value": 1}]
     with pytest.raises(LookupError, match="run 'r' is not running"):
         await runner.press("r", "n", "go", {})
+
+
+@pytest.mark.parametrize("embedded", [{}, {"inner": {"nodes": []}}], ids=["alone", "embedded"])
+async def test_a_spec_may_allow_what_is_missing(
+    host: PackHost,
+    embedded: Mapping[str, Any],  # Any: JSON
+) -> None:
+    """The same workflow without it is refused, also when its plan was kept before."""
+    nodes = [{"id": "n", "fullType": "pack:Nope"}, {"id": "p", "fullType": "pack:Picture"}]
+    lenient = RunSpec("r", {"nodes": nodes}, workflows=embedded, allow_missing=True)
+    runner = LocalRunner(host)
+    for _ in range(2):
+        events = [event async for batch in runner.run(lenient) for event in batch]
+        assert statuses(events) == ["running", "error"]
+        [failed] = [event for event in events if event["type"] == "NODE_ERROR"]
+        assert failed["payload"]["errorDetails"]["code"] == "missing_pack"
+        [done] = [event for event in events if event["type"] == "NODE_COMPLETE"]
+        assert done["payload"]["nodeId"] == "p"
+        strict = replace(lenient, allow_missing=False)
+        [[event]] = [batch async for batch in runner.run(strict)]
+        assert event["payload"]["errorInfo"]["code"] == "workflow_invalid"

@@ -108,6 +108,7 @@ async def observe(
     limits: EngineLimits | None = None,
     on_event: OnEvent | None = None,
     started: Callable[[RunInProgress], None] | None = None,
+    allow_missing: bool = False,
 ) -> Observed:
     """Run a workflow of the test nodes, of ``definitions`` and of the core pack.
 
@@ -133,7 +134,8 @@ async def observe(
         async with pack_host(*packs, services={"clock": clock}, limits=limits) as host:
             sink = merge_sinks(sinks)
             try:
-                plan = await host.compile(workflow, resolve if workflows is not None else None)
+                resolver = resolve if workflows is not None else None
+                plan = await host.compile(workflow, resolver, allow_missing=allow_missing)
                 progress.run = run = host.start(
                     plan, inputs=inputs, run_id="prompt", sink=sink, user_id="user-1"
                 )

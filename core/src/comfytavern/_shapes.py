@@ -10,10 +10,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .definitions import Execute, InputDefinition, NodeDefinition, OutputDefinition
+from .replacements import ReplacedType
 from .types import ABSENT, SlotType
+
+if TYPE_CHECKING:
+    from .workflow import RecordedPack
 
 __all__ = ("CallKind", "NodeSource", "RegisteredLike", "Shape", "call_kind", "make_shape")
 
@@ -62,8 +66,15 @@ class NodeSource(Protocol):
         """Return what is registered under a type or an alias of it."""
         ...
 
-    def explain_missing(self, full_type: str) -> str:
-        """Return why a type is unknown and what to do, as one clause; may be empty."""
+    def replacement(self, full_type: str) -> ReplacedType | None:
+        """Return what became of an old type, or which names of a type are old ones."""
+        ...
+
+    def explain_missing(self, full_type: str, recorded: RecordedPack | None = None) -> str:
+        """Return why a type is unknown and what to do, as one clause; may be empty.
+
+        :param recorded: the pack that the workflow says the node is of
+        """
         ...
 
 

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from ._placeholders import is_placeholder
 from ._scopes import Findings, Group, Scope, Source, source_of
 from .errors import Finding
 from .plan import InputKey, NodeKind, PlanNode, Target
@@ -64,7 +65,7 @@ class Wiring:
                 ranks = orders.get(edge.target, {}).get(slot, ())
                 incoming = _Incoming(_rank(edge, ranks, position, number), source, convert)
                 multi.setdefault((target.index, slot), []).append(incoming)
-            elif (target.index, slot) in single:
+            elif (target.index, slot) in single and not is_placeholder(target.shape):
                 self._two_edges(target, slot, single[target.index, slot], source)
             else:
                 single[target.index, slot] = source

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ._placeholders import is_placeholder, placeholder
 from ._presets import check_values
 from ._scopes import ANY, Findings, Group, Scope, Source, interface_types, source_of
 from ._shapes import NodeSource, Shape, make_shape
 from ._wiring import Wiring, find_cycle
 from .definitions import GraphRole
 from .errors import WorkflowError, did_you_mean
+from .migrations import migrate
 from .plan import InterfaceOutput, NodeKind, Plan, PlanNode, as_input, plan_node
 from .workflow import Workflow, WorkflowNode
 
@@ -38,23 +40,34 @@ def compile_workflow(
     *,
     resolver: WorkflowResolver | None = None,
     limits: CompileLimits | None = None,
+    allow_missing: bool = False,
 ) -> Plan:
     """Return the plan of a workflow. Pure computation; call it in a thread when it is large.
 
+    Old types and names are brought up to date; the plan's warnings say so.
+
     :param source: where node definitions come from
     :param resolver: gives the workflows that groups refer to
+    :param allow_missing: nodes of unknown types become placeholders, each with a warning;
+        a placeholder fails when it runs, so that what does not need it runs
     :raises WorkflowError: with every finding at once
     """
-    return _Compiler(source, resolver, limits or CompileLimits()).compile(workflow)
+    compiler = _Compiler(source, resolver, limits or CompileLimits(), allow_missing)
+    return compiler.compile(workflow)
 
 
 class _Compiler:
     def __init__(
-        self, source: NodeSource, resolver: WorkflowResolver | None, limits: CompileLimits
+        self,
+        source: NodeSource,
+        resolver: WorkflowResolver | None,
+        limits: CompileLimits,
+        allow_missing: bool,
     ) -> None:
         self._source = source
         self._resolver = resolver
         self._limits = limits
+        self._allow_missing = allow_missing
         self._nodes: list[PlanNode] = []
         self._shapes: dict[tuple[str, str | None], Shape] = {}
         self._findings = Findings()
@@ -84,6 +97,9 @@ class _Compiler:
         )
 
     def _build(self, scope: Scope, path: tuple[str, ...]) -> None:
+        migrated = migrate(scope.workflow, self._source, prefix=scope.prefix)
+        scope.workflow = migrated.workflow
+        self._findings.warnings += migrated.notes
         scope.placed_ids = frozenset(node.id for node in scope.workflow.nodes)
         seen: set[str] = set()
         for placed in scope.workflow.nodes:
@@ -111,11 +127,7 @@ class _Compiler:
     def _shape_of(self, placed: WorkflowNode, node_id: str) -> Shape | None:
         registered = self._source.get(placed.full_type)
         if registered is None:
-            reason = self._source.explain_missing(placed.full_type)
-            message = f"node {node_id!r} has unknown type {placed.full_type!r}"
-            message += f"; {reason}" if reason else ""
-            self._findings.problem("unknown_node_type", message, node_id)
-            return None
+            return self._missing(placed, node_id)
         definition = registered.definition
         mode = definition.default_mode_id
         if definition.modes and definition.mode_config_key:
@@ -134,6 +146,16 @@ class _Compiler:
             shape = self._shapes[key_of_shape] = make_shape(registered, mode)
         return shape
 
+    def _missing(self, placed: WorkflowNode, node_id: str) -> Shape | None:
+        reason = self._source.explain_missing(placed.full_type, placed.pack)
+        message = f"node {node_id!r} has unknown type {placed.full_type!r}"
+        message += f"; {reason}" if reason else ""
+        if self._allow_missing:
+            self._findings.warn("unknown_node_type", message, node_id)
+            return placeholder(placed, reason)
+        self._findings.problem("unknown_node_type", message, node_id)
+        return None
+
     def _add(self, scope: Scope, node_id: str, shape: Shape, kind: NodeKind) -> PlanNode:
         node = plan_node(len(self._nodes), node_id, shape, kind)
         node.group = scope.group
@@ -141,7 +163,9 @@ class _Compiler:
         return node
 
     def _node(self, scope: Scope, placed: WorkflowNode, node_id: str, shape: Shape) -> PlanNode:
-        kind = NodeKind.BYPASSED if placed.bypassed else NodeKind.NORMAL
+        # What a missing node would pass on when bypassed, only its pack knows: it fails as well.
+        is_bypassed = placed.bypassed and not is_placeholder(shape)
+        kind = NodeKind.BYPASSED if is_bypassed else NodeKind.NORMAL
         node = self._add(scope, node_id, shape, kind)
         self._give_values(node, placed, shape)
         role = shape.definition.graph_role

@@ -38,6 +38,7 @@ Required = bool | Callable[[ConfigValues], bool]
 
 _TYPE_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_OLD_TYPE = re.compile(r"([\w.-]+:)?[A-Za-z_][\w.-]*")
 
 
 class _Definition(BaseModel):
@@ -125,12 +126,27 @@ class NodeMode(_Definition):
 
 
 class Replacement(_Definition):
-    """An old node type that this definition takes over, and how its names map."""
+    """An old node type that this definition takes over, and how its names map.
+
+    Of the definition's own type, it says which of its slots had another name before. Names
+    that are not mapped stay as they are.
+    """
 
     type: str = Field(description="the old full type, or a bare type of the same pack")
-    inputs: dict[str, str] = Field(default_factory=dict)
-    outputs: dict[str, str] = Field(default_factory=dict)
-    config: dict[str, str] = Field(default_factory=dict)
+    into: str | None = Field(
+        default=None,
+        description="the old type that this one became, if that was not the definition itself",
+    )
+    inputs: dict[str, str] = Field(default_factory=dict, description="old name -> new name")
+    outputs: dict[str, str] = Field(default_factory=dict, description="old name -> new name")
+    config: dict[str, str] = Field(default_factory=dict, description="old name -> new name")
+
+    @field_validator("type", "into")
+    @classmethod
+    def _type_is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not _OLD_TYPE.fullmatch(value):
+            raise ValueError(f"old type {value!r} is neither 'Type' nor 'namespace:Type'")
+        return value
 
 
 class GraphRole(StrEnum):

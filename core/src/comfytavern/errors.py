@@ -9,6 +9,7 @@ ComfyTavernError            .code is stable and goes on the wire
     PackSettingsError       its block in the configuration does not fit its model
     UnknownPackError        no such distribution offers nodes
   UnknownNodeTypeError      no loaded pack has this node type; also a LookupError
+  MissingPackError          a node was run although nobody has its type
   UnknownClientScriptError  a node type has no such script for the page
   WorkflowError             the workflow cannot run; carries every finding at once
   RunError                  something failed while running
@@ -36,6 +37,7 @@ __all__ = (
     "ComfyTavernError",
     "Finding",
     "HostError",
+    "MissingPackError",
     "NodeFailedError",
     "PackConflictError",
     "PackError",
@@ -181,6 +183,17 @@ class UnknownNodeTypeError(ComfyTavernError, LookupError):
         self.full_type = full_type
         why = f"; {explanation}" if explanation else ""
         super().__init__(f"unknown node type {full_type!r}{why}")
+
+
+class MissingPackError(ComfyTavernError):
+    """A node runs in the place of one whose pack is missing; the text says what to do."""
+
+    code = "missing_pack"
+
+    def __init__(self, full_type: str, explanation: str = "") -> None:
+        self.full_type = full_type
+        why = f"; {explanation}" if explanation else ""
+        super().__init__(f"no loaded pack has the type {full_type!r}{why}")
 
 
 class UnknownClientScriptError(ComfyTavernError):

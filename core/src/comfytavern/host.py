@@ -178,15 +178,24 @@ class PackHost:
         )
 
     def compile_now(
-        self, workflow: Workflow | Mapping[str, object], resolver: WorkflowResolver | None = None
+        self,
+        workflow: Workflow | Mapping[str, object],
+        resolver: WorkflowResolver | None = None,
+        *,
+        allow_missing: bool = False,
     ) -> Plan:
         """Return the plan of a workflow; for callers without an event loop.
 
+        :param allow_missing: see ``compile_workflow``
         :raises WorkflowError: with every finding at once
         """
         parsed = workflow if isinstance(workflow, Workflow) else parse_workflow(workflow)
         return compile_workflow(
-            parsed, self.registry, resolver=resolver, limits=self.compile_limits
+            parsed,
+            self.registry,
+            resolver=resolver,
+            limits=self.compile_limits,
+            allow_missing=allow_missing,
         )
 
     async def compile(
@@ -195,29 +204,35 @@ class PackHost:
         resolver: WorkflowResolver | None = None,
         *,
         key: bytes | None = None,
+        allow_missing: bool = False,
     ) -> Plan:
         """Return the plan of a workflow; a large one is compiled in a worker thread.
 
         :param key: the text of a workflow that refers to no other: its plan is kept and
             given out again, for as long as no pack comes or goes
-
+        :param allow_missing: see ``compile_workflow``
         :raises WorkflowError: with every finding at once
         """
         if key is None or resolver is not None:
-            return await self._compile(workflow, resolver)
+            return await self._compile(workflow, resolver, allow_missing)
+        key = b"?" + key if allow_missing else key  # no JSON text begins so
         revision = self.registry.revision
         plan = self._plans.get(key, revision)
         if plan is None:
-            plan = await self._compile(workflow, None)
+            plan = await self._compile(workflow, None, allow_missing)
             self._plans.put(key, plan, revision)
         return plan
 
     async def _compile(
-        self, workflow: Workflow | Mapping[str, object], resolver: WorkflowResolver | None
+        self,
+        workflow: Workflow | Mapping[str, object],
+        resolver: WorkflowResolver | None,
+        allow_missing: bool,
     ) -> Plan:
+        compile_now = partial(self.compile_now, workflow, resolver, allow_missing=allow_missing)
         if resolver is None and _size(workflow) < LARGE:
-            return self.compile_now(workflow)
-        return await anyio.to_thread.run_sync(self.compile_now, workflow, resolver)
+            return compile_now()
+        return await anyio.to_thread.run_sync(compile_now)
 
     def start(
         self,

@@ -125,9 +125,11 @@ class LocalRunner:
                 return None
             return parse_workflow(document, source=f"workflow {workflow_id!r}")
 
+        allow = spec.allow_missing
         if spec.workflows:
-            return await self._host.compile(spec.workflow, resolve)
-        return await self._host.compile(spec.workflow, key=to_json(spec.workflow))
+            return await self._host.compile(spec.workflow, resolve, allow_missing=allow)
+        key = to_json(spec.workflow)
+        return await self._host.compile(spec.workflow, key=key, allow_missing=allow)
 
 
 def _final(run_id: str, status: Status, error: WorkflowError | None = None) -> Envelope:

@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .definitions import Execute, NodeDefinition
 from .discovery import normalise
 from .errors import PackConflictError, PackError, did_you_mean
 from .pack_records import DEFAULT_ALIASES, PackRecord, PackState
+from .replacements import ReplacedType, Replacements
+
+if TYPE_CHECKING:
+    from .workflow import RecordedPack
 
 __all__ = ("NodeRegistry", "RegisteredNode")
 
@@ -53,6 +58,7 @@ class NodeRegistry:
         self._nodes: dict[str, RegisteredNode] = {}
         self._packs: dict[str, tuple[RegisteredNode, ...]] = {}
         self._resolved: dict[str, RegisteredNode] = {}
+        self._replacements = Replacements()
         self._revision = 0
 
     @property
@@ -96,6 +102,18 @@ class NodeRegistry:
                 return node
         return None
 
+    def replacement(self, full_type: str) -> ReplacedType | None:
+        """Return what a pack says became of an old type, also of one that still exists.
+
+        A name that an alias stands for is looked up in the alias's distributions, in order.
+        """
+        found = self._replacements.get(full_type)
+        if found is None and self._replacements:
+            alias, _, name = full_type.partition(":")
+            olds = (f"{distribution}:{name}" for distribution in self._aliases.get(alias, ()))
+            found = next(filter(None, map(self._replacements.get, olds)), None)
+        return found
+
     def add_pack(
         self,
         distribution: str,
@@ -105,8 +123,10 @@ class NodeRegistry:
     ) -> tuple[RegisteredNode, ...]:
         """Add every node type of a pack, or none.
 
-        :raises PackConflictError: a full type is taken; the text names both sides
-        :raises PackError: a definition claims a namespace that is not the pack's
+        :raises PackConflictError: a full type is taken, or an old type has an heir already;
+            the text names both sides
+        :raises PackError: a definition claims a namespace that is not the pack's, or replaces
+            what it cannot
         """
         allowed = {distribution, *granted_namespaces}
         added: dict[str, RegisteredNode] = {}
@@ -123,6 +143,14 @@ class NodeRegistry:
             if taken is not None:
                 raise _taken(node, taken)
             added[full_type] = node
+        steps = self._replacements.check(
+            distribution,
+            version,
+            {full_type: node.definition for full_type, node in added.items()},
+            allowed,
+            self._aliases,
+        )
+        self._replacements.add(steps, allowed)
         self._packs[distribution] = (*self.of_pack(distribution), *added.values())
         self._nodes.update(added)
         self._forget()
@@ -132,17 +160,39 @@ class NodeRegistry:
         """Remove every node type of a pack; one that has none is no error."""
         for node in self._packs.pop(distribution, ()):
             del self._nodes[node.full_type]
+        self._replacements.remove(distribution)
         self._forget()
 
     def _forget(self) -> None:
         self._resolved = {}
         self._revision += 1
 
-    def explain_missing(self, full_type: str) -> str:
+    def explain_missing(self, full_type: str, recorded: RecordedPack | None = None) -> str:
         """Say why no node has this full type, and what to do about it.
 
         The text is one clause, to follow ``unknown type 'x:Y'; ``.
+
+        :param recorded: the pack that the workflow says the node is of
         """
+        reason = self._explain_recorded(recorded) if recorded is not None else ""
+        return reason or self._explain_name(full_type)
+
+    def _explain_recorded(self, recorded: RecordedPack) -> str:
+        """Explain by the pack that is named; nothing if that one is there and new enough."""
+        record = self._record(recorded.distribution)
+        remedy = f'pip install "{recorded.requirement}"'
+        if record is None:
+            return f"pack {recorded.distribution!r} is not installed: {remedy}"
+        if record.state is PackState.UNINSTALLED:
+            return f"pack {record.distribution!r} was uninstalled: {remedy}"
+        if record.state not in _LOADED:
+            return _explain_state(record)
+        if recorded.is_newer_than(record.version):
+            pack = f"pack {record.distribution!r} {record.version} has no such type"
+            return f"{pack}; the workflow was saved with {recorded.version}: {remedy}"
+        return ""
+
+    def _explain_name(self, full_type: str) -> str:
         namespace, colon, name = full_type.partition(":")
         if not colon:
             return self._explain_bare(full_type)

@@ -24,6 +24,7 @@ class RunSpec:
     ``workflows`` embeds the workflows that groups refer to, by id. ``packs_digest``
     names the set of packs the run was validated against; empty means any.
     ``admitted`` lists files outside the resource roots that the operator allowed.
+    With ``allow_missing`` nodes of unknown types fail one by one, not the whole run.
     """
 
     run_id: str
@@ -33,6 +34,7 @@ class RunSpec:
     user_id: str | None = None
     packs_digest: str = ""
     admitted: tuple[str, ...] = ()
+    allow_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ Only the shape is checked here; what the names mean is the plan's business.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ __all__ = (
     "Edge",
     "InterfaceSlot",
     "OutputMapping",
+    "RecordedPack",
     "Workflow",
     "WorkflowNode",
     "parse_workflow",
@@ -41,6 +43,10 @@ def _identifier(value: object) -> object:
 
 Id = Annotated[str, BeforeValidator(_identifier)]
 
+# They end in a command that a user may copy, so nothing else is taken for one.
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,63}")
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(
@@ -50,6 +56,40 @@ class _Part(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
     )
+
+
+class RecordedPack(_Part):
+    """The pack that a node was of when its workflow was saved."""
+
+    distribution: str
+    version: str = ""
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for."""
+        public = self.version.partition("+")[0]  # no index has a local version
+        return f"{self.distribution}>={public}" if public else self.distribution
+
+    def is_newer_than(self, version: str) -> bool:
+        """Tell whether another version is older than this; False where either is no version."""
+        from packaging.version import InvalidVersion, Version  # only for a message
+
+        try:
+            return Version(self.version) > Version(version)
+        except InvalidVersion:
+            return False
+
+
+def _recorded(value: object) -> object:
+    # Whatever else a file has under this key is somebody else's and no reason to refuse it.
+    if isinstance(value, RecordedPack) or not isinstance(value, Mapping):
+        return value if isinstance(value, RecordedPack) else None
+    name, version = value.get("distribution"), value.get("version")
+    if not isinstance(name, str) or not _DISTRIBUTION.fullmatch(name):
+        return None
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        version = ""
+    return RecordedPack(distribution=name, version=version)
 
 
 class WorkflowNode(_Part):
@@ -65,6 +105,7 @@ class WorkflowNode(_Part):
         default=False, validation_alias=AliasChoices("bypassed", "isBypassed", "bypass")
     )
     input_connection_orders: dict[str, list[Id]] = Field(default_factory=dict)
+    pack: Annotated[RecordedPack | None, BeforeValidator(_recorded)] = None
 
 
 class Edge(_Part):
