@@ -13,11 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ._shapes import NodeSource
+from ._shapes import NodeSource, RegisteredLike
 from .errors import Finding
 from .workflow import Edge, OutputMapping, Workflow, WorkflowNode
 
-__all__ = ("Heir", "Migrated", "MigratedDocument", "heir_of", "migrate", "migrate_document")
+__all__ = (
+    "Heir",
+    "Migrated",
+    "MigratedDocument",
+    "heir_of",
+    "migrate",
+    "migrate_document",
+    "node_now",
+)
 
 T = TypeVar("T")
 Json = dict[str, Any]  # Any: JSON
@@ -84,6 +92,12 @@ def heir_of(full_type: str, registry: NodeSource) -> Heir | None:
         is_same = same is not None and same.full_type == node.full_type
         current = aliased if is_same else node.full_type
     return Heir(current, *maps)
+
+
+def node_now(full_type: str, registry: NodeSource) -> RegisteredLike | None:
+    """Return the node that a type stands for, also an old one; None if there is none."""
+    heir = heir_of(full_type, registry)
+    return registry.get(full_type if heir is None else heir.type)
 
 
 def _followed_by(

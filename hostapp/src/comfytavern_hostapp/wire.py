@@ -98,6 +98,10 @@ class PromptBody(Body):
     nodes: list[Any] | None = Field(default=None, description="of an execution payload by itself")
     inputs: Json = Field(default_factory=dict, description="values of the workflow's inputs")
     priority: Priority = 0
+    allow_missing: bool = Field(
+        default=False,
+        description="run what does not need the nodes of unknown types; those fail",
+    )
 
     @model_validator(mode="after")
     def _has_a_workflow(self) -> PromptBody:

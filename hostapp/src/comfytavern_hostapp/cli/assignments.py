@@ -8,13 +8,14 @@ slot that takes a resource gets the file itself: its path, which is admitted for
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from comfytavern.compiler import WorkflowResolver
 from comfytavern.definitions import GraphRole, InputDefinition, NodeDefinition
 from comfytavern.errors import Finding, WorkflowError, did_you_mean
+from comfytavern.migrations import heir_of
 from comfytavern.plan import check_interface_inputs
 from comfytavern.registry import NodeRegistry
 from comfytavern.types import DataFlowType, MatchCategory, parse_text
@@ -157,10 +158,13 @@ class _Setter:
 
     def set(self, node: WorkflowNode, key: str, text: str) -> WorkflowNode:
         """Return the node with one more value, or unchanged if it does not fit."""
-        registered = self.registry.get(node.full_type)
+        heir = heir_of(node.full_type, self.registry)
+        registered = self.registry.get(node.full_type if heir is None else heir.type)
         if registered is None:
             return node  # told when the workflow is compiled
         definition = registered.definition
+        if heir is not None:  # as the slot is called now
+            key = heir.config.get(key) or heir.inputs.get(key) or key
         # A loader declares its resource twice; the configuration is where it belongs.
         config, inputs = _config_slots(definition), self._inputs(node, definition)
         slot = config.get(key) or inputs.get(key)
@@ -184,10 +188,14 @@ class _Setter:
             message = f"--set '{node.id}.{key}' is {_cut(text)!r}: {exc}"
             self.into._problem("bad_value", message, node.id, key)
             return node
-        if key in config:
-            return node.model_copy(update={"config_values": node.config_values | {key: value}})
-        self._warn_if_connected(node, key)
-        return node.model_copy(update={"inputs": node.inputs | {key: value}})
+        field = "config_values" if key in config else "inputs"
+        renamed = {} if heir is None else heir.config if key in config else heir.inputs
+        names = {key, *(old for old, new in renamed.items() if new == key)}
+        if field == "inputs":
+            self._warn_if_connected(node, key, names)
+        before: Mapping[str, object] = getattr(node, field)
+        kept = {name: old for name, old in before.items() if name not in names}
+        return node.model_copy(update={field: kept | {key: value}})
 
     def _inputs(self, node: WorkflowNode, definition: NodeDefinition) -> dict[str, Slot]:
         slots: dict[str, Slot] = dict(definition.inputs)
@@ -202,9 +210,9 @@ class _Setter:
             slots |= inner.interface_inputs if inner is not None else {}
         return slots
 
-    def _warn_if_connected(self, node: WorkflowNode, key: str) -> None:
+    def _warn_if_connected(self, node: WorkflowNode, key: str, names: Container[str]) -> None:
         for edge in self.workflow.edges:
-            if edge.target == node.id and edge.target_slot.partition("__")[0] == key:
+            if edge.target == node.id and edge.target_slot.partition("__")[0] in names:
                 message = f"--set '{node.id}.{key}' has no effect: an edge brings that input"
                 self.into.warnings.append(Finding("connected_input", message, node.id, key))
                 return

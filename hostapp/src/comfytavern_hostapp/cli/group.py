@@ -21,6 +21,7 @@ from .runs import runs
 from .serve import serve
 from .session import Session
 from .validate import validate
+from .workflows import workflows
 
 __all__ = ("cli",)
 
@@ -114,5 +115,5 @@ def cli() -> None:
     """Run node workflows whose nodes come from installed packs."""
 
 
-for _verb in (serve, run, runs, validate, demo, nodes, packs, config):
+for _verb in (serve, run, runs, validate, workflows, demo, nodes, packs, config):
     cli.add_command(_verb)

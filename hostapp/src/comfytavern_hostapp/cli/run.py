@@ -54,6 +54,9 @@ class Prepared:
     metavar="NODE.KEY=VALUE",
     help="An input or a config value of one node.",
 )
+@click.option(
+    "--allow-missing", is_flag=True, help="Run what does not need the nodes of missing packs."
+)
 @json_option("Print one JSON document: runId, status, outputs, states, error, durationMs.")
 @click.option("--events", is_flag=True, help="With --json: every event of the run, too.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
@@ -66,6 +69,7 @@ def run(
     workflow: str,
     inputs: tuple[str, ...],
     values: tuple[str, ...],
+    allow_missing: bool,
     as_json: bool,
     events: bool,
     quiet: bool,
@@ -78,7 +82,7 @@ def run(
     """
     if events and not as_json:
         raise click.UsageError("--events goes with --json", click.get_current_context())
-    prepared = prepare(session, workflow, inputs, values)
+    prepared = prepare(session, workflow, inputs, values, allow_missing=allow_missing)
     return run_prepared(
         session, prepared, as_json=as_json, events=events, quiet=quiet, run_log=run_log
     )
@@ -91,10 +95,12 @@ def prepare(
     values: Sequence[str] = (),
     *,
     upto: Wanted | None = None,
+    allow_missing: bool = False,
 ) -> Prepared:
     """Read and check everything; nothing is executed.
 
     :param upto: which nodes are wanted; what they do not need is left out and not checked
+    :param allow_missing: a node of an unknown type fails when it runs, not the whole check
     :raises FileError: the file cannot be read
     :raises WorkflowError: every problem of the workflow and of what it is given
     """
@@ -114,7 +120,7 @@ def prepare(
         bound = given.bind_inputs(document, inputs)
         if upto is not None:
             document, resolver = reduced(document, host.registry, resolver, upto)
-        plan = _compiled(host, document, resolver, given.problems)
+        plan = _compiled(host, document, resolver, given.problems, allow_missing=allow_missing)
     for finding in (*plan.warnings, *given.warnings):
         session.console.warning(finding.message)
     resources = resource_store(host.config, base).with_admitted(given.admitted)
@@ -126,12 +132,14 @@ def _compiled(
     document: Workflow,
     resolver: WorkflowResolver,
     problems: Sequence[Finding],
+    *,
+    allow_missing: bool,
 ) -> Plan:
     """Compile a workflow; what is wrong with it is told together with what is wrong already."""
     from comfytavern.errors import WorkflowError
 
     try:
-        plan = host.compile_now(document, resolver)
+        plan = host.compile_now(document, resolver, allow_missing=allow_missing)
     except WorkflowError as exc:
         raise WorkflowError([*exc.findings, *problems]) from None
     if problems:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from comfytavern.compiler import WorkflowResolver
 from comfytavern.definitions import GraphRole, NodeDefinition
 from comfytavern.errors import WorkflowError
+from comfytavern.migrations import node_now
 from comfytavern.registry import NodeRegistry
 from comfytavern.workflow import Edge, Workflow, WorkflowNode
 
@@ -51,7 +52,7 @@ class _Reducer:
         asked: set[str] = set()
         groups: dict[str, str] = {}
         for node in workflow.nodes:
-            registered = self._registry.get(node.full_type)
+            registered = node_now(node.full_type, self._registry)
             if registered is None:
                 continue  # told when the workflow is compiled, if it is needed at all
             if self._wanted(registered.definition):

@@ -21,11 +21,14 @@ __all__ = ("validate",)
 
 @click.command()
 @click.argument("workflow", metavar="WORKFLOW")
+@click.option(
+    "--allow-missing", is_flag=True, help="Take nodes of missing packs for warnings, as run does."
+)
 @json_option("Print one JSON document: valid, nodes, inputs, outputs, errors, warnings.")
 @pass_session
-def validate(session: Session, workflow: str, as_json: bool) -> int:
+def validate(session: Session, workflow: str, allow_missing: bool, as_json: bool) -> int:
     """Check a workflow file ('-' reads it from stdin) without running it."""
-    plan, errors = _compile(session, workflow)
+    plan, errors = _compile(session, workflow, allow_missing=allow_missing)
     warnings = plan.warnings if plan is not None else ()
     if as_json:
         session.console.json(_document(plan, errors, warnings))
@@ -38,7 +41,9 @@ def validate(session: Session, workflow: str, as_json: bool) -> int:
     return BAD_INPUT if errors else OK
 
 
-def _compile(session: Session, name: str) -> tuple[Plan | None, Sequence[Finding]]:
+def _compile(
+    session: Session, name: str, *, allow_missing: bool
+) -> tuple[Plan | None, Sequence[Finding]]:
     # The engine and pydantic: not for help.
     from comfytavern.errors import WorkflowError
 
@@ -50,7 +55,7 @@ def _compile(session: Session, name: str) -> tuple[Plan | None, Sequence[Finding
         host = session.open_host()
         folders = WorkflowFolders([base, host.config.data_dir / "workflows"])
         with session.console.kept():  # packs say which inputs are required
-            return host.compile_now(document, folders), ()
+            return host.compile_now(document, folders, allow_missing=allow_missing), ()
     except WorkflowError as exc:
         return None, exc.findings
 

@@ -42,6 +42,7 @@ def asked_for(body: PromptBody, key: str | None = None) -> Request:
         workflow_id=None if workflow is not None else body.workflow_id,
         inputs=body.inputs,
         priority=body.priority,
+        allow_missing=body.allow_missing,
         idempotency_key=key,
     )
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from comfytavern.errors import Finding, WorkflowError
 
+from ..library.origins import with_packs
 from ..library.workflows import (
     StoredWorkflow,
     WorkflowConflictError,
@@ -88,11 +89,13 @@ def _text(stored: StoredWorkflow) -> bytes:
 
 async def _save(call: Call[None, None]) -> Response:
     workflow_id, library = call.path("workflow_id"), call.service.workflows
+    registry = call.service.host.registry
     text = await call.request.body()
     tags, create = wanted(call.request), creates_only(call.request)
 
     def save() -> tuple[StoredWorkflow, bool]:
-        change = partial(library.save, workflow_id, _document(text), create_only=create)
+        document = with_packs(_document(text), registry)
+        change = partial(library.save, workflow_id, document, create_only=create)
         if tags or create:
             return _for_one_of(tags, lambda tag: change(if_match=tag)), create
         try:
@@ -181,7 +184,8 @@ _SCHEMA = {
     "type": "object",
     "required": ["nodes"],
     "properties": {"nodes": {"type": "array", "items": {"type": "object"}}},
-    "description": "a saved canvas or an execution payload; it is kept as it is",
+    "description": "a saved canvas or an execution payload; it is kept as it is, except that each"
+    " node is given the distribution and version of its pack",
 }
 _IF_MATCH = {"If-Match": "the etag that was seen, or * for any; 412 if it is another by now"}
 

@@ -24,6 +24,7 @@ def encode_spec(spec: RunSpec) -> bytes:
             "workflows": spec.workflows,
             "userId": spec.user_id,
             "packsDigest": spec.packs_digest,
+            "allowMissing": spec.allow_missing,
         }
     )
 
@@ -38,4 +39,5 @@ def decode_spec(run_id: str, text: bytes) -> RunSpec:
         fields["workflows"],
         fields["userId"],
         fields["packsDigest"],
+        allow_missing=fields.get("allowMissing", False),
     )

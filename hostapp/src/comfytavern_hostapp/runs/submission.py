@@ -30,12 +30,16 @@ _Document = Mapping[str, Any]  # Any: JSON
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks for: one of ``workflow`` and ``workflow_id``, and inputs by name."""
+    """What a client asks for: one of ``workflow`` and ``workflow_id``, and inputs by name.
+
+    With ``allow_missing`` a node of an unknown type fails when it runs; the rest goes on.
+    """
 
     workflow: _Document | None = None
     workflow_id: str | None = None
     inputs: Mapping[str, object] = field(default_factory=dict)
     priority: int = 0
+    allow_missing: bool = False
     idempotency_key: str | None = None
     user_id: str | None = None
 
@@ -45,6 +49,7 @@ class Request:
         if self.idempotency_key is None:
             return None
         asked = [self.workflow, self.workflow_id, self.inputs, self.priority, self.user_id]
+        asked.append(self.allow_missing)
         text = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
         return IdempotencyKey(self.idempotency_key, hashlib.sha256(text).hexdigest())
 
@@ -79,7 +84,8 @@ class Submissions:
         embedded = _Embedded(self._library)
         text = _as_text(document)
         resolver = embedded if _refers(document) else None
-        plan = await self._host.compile(document, resolver, key=text)
+        allow = request.allow_missing
+        plan = await self._host.compile(document, resolver, key=text, allow_missing=allow)
         if text is None:
             message = "the workflow holds a number or a text that cannot be sent as JSON"
             raise WorkflowError([Finding("not_json", message)])
@@ -91,6 +97,7 @@ class Submissions:
             workflows=embedded.documents,
             user_id=request.user_id,
             packs_digest=self._host.packs.digest(),
+            allow_missing=allow,
         )
         submission = Submission(
             spec,
