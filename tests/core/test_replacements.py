@@ -211,3 +211,9 @@ def test_names_of_a_mode_and_of_open_slots_will_do() -> None:
 def test_without_any_there_is_nothing() -> None:
     assert not Replacements()
     assert Replacements().get("a:B") is None
+
+
+def test_whoever_asks_for_an_old_type_is_told_the_new_one() -> None:
+    registry = registry_of(definition("New", renaming("First", into="Old"), "Old"))
+    for old in ("a-pack:First", "a-pack:Old"):
+        assert registry.explain_missing(old) == "it was replaced by 'a-pack:New'"

@@ -174,6 +174,9 @@ class NodeRegistry:
 
         :param recorded: the pack that the workflow says the node is of
         """
+        step = self.replacement(full_type)
+        if step is not None:  # of a workflow it would have been brought up to date
+            return f"it was replaced by {step.definition!r}"
         reason = self._explain_recorded(recorded) if recorded is not None else ""
         return reason or self._explain_name(full_type)
 
