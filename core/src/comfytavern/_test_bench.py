@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 from .chunks import Outputs
 from .context import NodeContext
 from .definitions import Execute, InputDefinition, NodeDefinition, OutputDefinition
+from .discovery import normalise
 from .engine import import_reference
 from .types import DataFlowType
 
-__all__ = ("NODE", "borrowed", "content_of", "feed")
+__all__ = ("NODE", "borrowed", "content_of", "distribution_of", "feed")
 
 # The id of the node that is tested.
 NODE = "node"
+
+
+def distribution_of(pack: object) -> str:
+    """Return the distribution as which ``pack_host`` registers a pack."""
+    if isinstance(pack, ModuleType):
+        return normalise(pack.__name__)
+    return normalise(getattr(pack, "distribution", None) or type(pack).__name__)
 
 
 def borrowed(definition: NodeDefinition) -> NodeDefinition:

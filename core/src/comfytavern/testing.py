@@ -15,15 +15,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import anyio.to_thread
 
-from ._test_bench import NODE, borrowed, content_of, feed
+from ._test_bench import NODE, borrowed, content_of, distribution_of, feed
 from .chunks import Chunk
 from .definitions import NodeDefinition
-from .discovery import normalise
 from .engine import EngineLimits
 from .errors import ComfyTavernError, NodeFailedError, ResourceError
 from .events import EventType, Status
@@ -158,6 +157,7 @@ async def pack_host(
     resources: Mapping[str, bytes] | None = None,
     limits: EngineLimits | None = None,
     aliases: Mapping[str, tuple[str, ...]] | None = None,
+    http: object = None,
 ) -> AsyncIterator[PackHost]:
     """Run a host that looks for no installed packs and has only those given.
 
@@ -167,27 +167,23 @@ async def pack_host(
     :param settings: blocks of settings by distribution
     :param services: services beside those of the packs
     :param resources: files by name
+    :param http: what nodes find as ``context.http``; without it they have none
     :raises PackError: a pack cannot be registered
     """
     choice = PackChoice(settings=settings or {}, aliases=aliases or DEFAULT_ALIASES)
     files = MemoryResources(resources or {})
-    host = PackHost(choice, found=(), resources=files, limits=limits)
+    http_of = None if http is None else lambda pack: http
+    host = PackHost(choice, found=(), resources=files, limits=limits, http_of=http_of)
     definitions = [pack for pack in packs if isinstance(pack, NodeDefinition)]
     extra = _in_memory(definitions, services or {})
     if definitions or services:
         host.packs.add(extra, distribution="test", finish=False)
     for pack in packs:
         if not isinstance(pack, NodeDefinition):
-            host.packs.add(pack, distribution=_distribution_of(pack), finish=False)
+            host.packs.add(pack, distribution=distribution_of(pack), finish=False)
     host.packs.finish()
     async with host:
         yield host
-
-
-def _distribution_of(pack: object) -> str:
-    if isinstance(pack, ModuleType):
-        return normalise(pack.__name__)
-    return normalise(getattr(pack, "distribution", None) or type(pack).__name__)
 
 
 def _in_memory(definitions: list[NodeDefinition], services: Mapping[str, object]) -> object:
@@ -253,6 +249,7 @@ async def run_node(
     resources: Mapping[str, bytes] | None = None,
     user_id: str | None = None,
     limits: EngineLimits | None = None,
+    http: object = None,
     **more_inputs: object,
 ) -> NodeResult:
     """Run one node the way a workflow would, and return what it brought.
@@ -280,6 +277,7 @@ async def run_node(
         services=services,
         resources=resources,
         limits=limits,
+        http=http,
     ) as host:
         plan = await host.compile(workflow)
         facilities = replace(host.facilities(), settings_of=lambda pack: settings)
