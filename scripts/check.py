@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import surface
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKS = ("packages/comfytavern-core-nodes", "packages/comfytavern-llm-nodes")
 SOURCES = ("core", "hostapp", *PACKS)
@@ -102,6 +104,7 @@ def steps() -> dict[str, Callable[[], tuple[bool, str]]]:
     lint_imports = str(Path(sysconfig.get_path("scripts")) / "lint-imports")
     table: dict[str, Callable[[], tuple[bool, str]]] = {
         "changelogs": changelogs,
+        "surface": surface.check,
         "ruff": tool(sys.executable, "-m", "ruff", "check"),
         "format": tool(sys.executable, "-m", "ruff", "format", "--check"),
         "imports": tool(lint_imports, "--no-cache"),
