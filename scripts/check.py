@@ -116,7 +116,12 @@ def steps() -> dict[str, Callable[[], tuple[bool, str]]]:
     for folder in PACKS:
         if next((ROOT / folder / "tests").rglob("*.py"), None):
             table[f"mypy {Path(folder).name} tests"] = mypy(f"{folder}/tests", base=folder)
-    for folder in ("scripts", "examples", "benchmarks"):
+    for settings in sorted((ROOT / "examples/packs").glob("*/pyproject.toml")):
+        folder = settings.parent.relative_to(ROOT).as_posix()
+        table[f"mypy {settings.parent.name}"] = mypy(
+            f"{folder}/src", f"{folder}/tests", base=f"{folder}/src"
+        )
+    for folder in ("scripts", "benchmarks"):
         if next((ROOT / folder).rglob("*.py"), None):
             table[f"mypy {folder}"] = mypy(folder, base=folder)
     return table
