@@ -427,6 +427,7 @@ def test_a_loaded_pack_on_the_wire(packs: PacksOnDisk) -> None:
         "nodeTypes": ["some-pack:Hello"],
         "commands": ["cards"],
         "importMs": record.import_ms,
+        "lazy": False,
         "apiRange": "<1,>=0.1",
         "warnings": [],
     }

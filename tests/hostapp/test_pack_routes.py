@@ -73,6 +73,7 @@ async def test_a_loaded_pack(live: Live) -> None:
         "traceback": "",
         "nodeTypes": ["plain-pack:Hello"],
         "commands": [],
+        "lazy": False,
         "apiRange": "<1,>=0.1",
         "warnings": [],
     }

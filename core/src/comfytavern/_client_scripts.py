@@ -99,7 +99,8 @@ def _packages(pack: Pack, node: RegisteredNode) -> Iterator[Path]:
 def _read(pack: Pack, package: Path, folder: str, name: str) -> bytes | None:
     """Return the content, cut off past the limit; None where no file of the pack is."""
     path = f"{folder}/{name}" if folder else name
-    if pack.files is not None and not pack.files.lists(f"{package.name}/{path}"):
+    files = pack.listed_files()
+    if files is not None and not files.lists(f"{package.name}/{path}"):
         return None
     try:
         root = package.resolve(strict=True)

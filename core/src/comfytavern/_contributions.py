@@ -34,6 +34,10 @@ class Contributions:
         self._values.update(named)
         self._owners.update(dict.fromkeys(named, distribution))
 
+    def of(self, distribution: str) -> frozenset[str]:
+        """Return the names that a pack contributed."""
+        return frozenset(name for name, owner in self._owners.items() if owner == distribution)
+
     def remove(self, distribution: str) -> None:
         """Remove everything that a pack contributed; nothing is no error."""
         for name in [name for name, owner in self._owners.items() if owner == distribution]:

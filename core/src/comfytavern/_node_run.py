@@ -259,7 +259,10 @@ def _fail(run: Run, node: PlanNode, exc: BaseException) -> None:
     known = getattr(exc, "details", None)
     details = dict(known) if isinstance(known, Mapping) else {}
     details |= {"traceback": shown} if shown else {}
-    pack = exc.distribution if isinstance(exc, PackError) else node.pack
+    pack = node.pack
+    if isinstance(exc, PackError):
+        pack = exc.distribution
+        details |= {"phase": exc.phase} if exc.phase else {}
     error = NodeFailedError(node.id, node.full_type, reason, pack=pack, code=code, details=details)
     error.__cause__ = exc
     writer = run.writers.get(node.index)

@@ -6,7 +6,7 @@ KeyboardInterrupt is the user's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ from pydantic import BaseModel
 from ._import_guard import guarded
 from ._pack_files import PackFiles
 from ._pack_hooks import Implementation
+from .definition_cache import CachedPack
+from .definitions import NodeDefinition
 from .discovery import FoundPack
 from .errors import PackError, PackHookError
 
@@ -57,10 +59,17 @@ class Pack:
     settings_model: type[BaseModel] | None = None
     warnings: list[str] = field(default_factory=list)
     import_ms: float | None = None
+    # what is known of it from an earlier import; None once it is imported
+    known: CachedPack | None = None
+    # its definitions by full type, once they are known from itself
+    definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
+    # whether its code has asked for what no key of a cache can hold
+    looked_around: bool = False
 
     @property
     def data_dir(self) -> Path | None:
         """A folder that the pack may write to; made when it is asked for."""
+        self.looked_around = True
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder
@@ -71,20 +80,47 @@ class Pack:
 
     def ask(self, hook: str, **arguments: object) -> Sequence[Any]:  # Any: see ``Asking``
         """Ask every pack for a hook that this pack defined, one pack at a time."""
+        self.looked_around = True
         return self.asking(hook, **arguments)
+
+    def listed_files(self) -> PackFiles | None:
+        """Return the files of an installed pack; those of one not imported are read now."""
+        if self.files is None and self.found is not None:
+            self.files = PackFiles(self.found)
+        return self.files
+
+    @property
+    def files_digest(self) -> str:
+        """A hash over its files; empty for a pack in memory."""
+        if self.known is not None:
+            return self.known.files_digest
+        return self.files.digest if self.files is not None else ""
 
     @property
     def tops(self) -> frozenset[str]:
         """The top-level packages or modules that its entry points, or its plugins, name."""
-        if self.files is not None:
-            return self.files.tops
+        files = self.listed_files()
+        if files is not None:
+            return files.tops
         return frozenset(map(_top_of, self.plugins))
 
     def owns(self, module: str) -> bool:
         """Return whether a module of this name belongs to the pack."""
-        if self.files is not None:
-            return self.files.owns(module)
+        files = self.listed_files()
+        if files is not None:
+            return files.owns(module)
         return module.partition(".")[0] in self.tops
+
+    def definition_of(self, full_type: str) -> NodeDefinition:
+        """Return a definition of a pack that is imported.
+
+        :raises PackError: it has no such node type
+        """
+        definition = self.definitions.get(full_type)
+        if definition is None:
+            reason = f"it has no node type {full_type!r} any more"
+            raise PackError(self.distribution, reason, version=self.version, phase="nodes")
+        return definition
 
     def implementation(self, hook: str) -> Implementation | None:
         """Return how the pack implements a hook that it can implement only once.

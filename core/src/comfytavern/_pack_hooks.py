@@ -51,6 +51,10 @@ class PackHooks:
         """Return the names of every hook that has a spec."""
         return sorted(self._owners)
 
+    def specs_of(self, distribution: str) -> frozenset[str]:
+        """Return the hooks that a pack specifies; for the empty name, the core's own."""
+        return frozenset(name for name, owner in self._owners.items() if owner == distribution)
+
     def of(self, hook: str) -> tuple[Implementation, ...]:
         """Return who implements a hook: those that try first first, then by distribution."""
         return self._by_hook.get(hook, ())

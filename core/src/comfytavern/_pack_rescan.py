@@ -7,7 +7,7 @@ need that is restart-required, and says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ._pack import Pack
@@ -52,9 +52,10 @@ class PackRescan:
             self._take_out(name)
         if choice is not None:
             self._choose(choice)
+        self._forget_changed(now)
         fresh = []
         for name, pack in now.items():
-            if name in self.pipeline.imported:
+            if name in self.pipeline.imported or name in self.pipeline.packs:
                 catalogue.records[name] = self._renewed(pack)
             elif choice is not None and choice.enabled == "*" and choice.enables(name):
                 catalogue.records[name] = self._waiting(pack, earlier.get(name))
@@ -68,6 +69,14 @@ class PackRescan:
         was_loaded = name in self.pipeline.packs or name in self.pipeline.left
         self.pipeline.let_go(name)
         self.catalogue.take_out(name, was_loaded=was_loaded)
+
+    def _forget_changed(self, now: Mapping[str, FoundPack]) -> None:
+        """Discard what was only known of packs that have changed: they can be loaded anew."""
+        for name, pack in sorted(self.pipeline.packs.items()):
+            if pack.known is not None and name in now:
+                digest = PackFiles(now[name]).digest
+                if (now[name].version, digest) != (pack.version, pack.files_digest):
+                    self.pipeline.discard(name)
 
     def _choose(self, choice: PackChoice) -> None:
         """Apply what can be applied to a running host: names at once, leaving packs too."""
@@ -87,7 +96,8 @@ class PackRescan:
         error = self.catalogue.errors.get(name)
         record = self.catalogue.records.get(name)
         if record is not None and (name in self.pipeline.packs or error is not None):
-            why = "; ".join(self._changes(self.pipeline.imported[name], found))
+            pack = self.pipeline.imported.get(name) or self.pipeline.packs[name]
+            why = "; ".join(self._changes(pack, found))
             if why:
                 return _restart_required(record, why)
             if record.state is not PackState.RESTART_REQUIRED:
@@ -106,7 +116,7 @@ class PackRescan:
         name, choice = pack.distribution, self.catalogue.choice
         if found.version != pack.version:
             yield f"version {pack.version} is in use, {found.version} is installed"
-        elif pack.files is not None and PackFiles(found).digest != pack.files.digest:
+        elif PackFiles(found).digest != pack.files_digest:
             yield "its files have changed"
         given = choice.settings.get(name)
         if pack.settings_model is not None and (given or {}) != (pack.block or {}):

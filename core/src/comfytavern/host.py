@@ -104,12 +104,14 @@ class PackHost:
         """Return a hash over the API version and every loaded pack; cheap to ask for."""
         return self.packs.digest()
 
-    def load(self) -> None:
+    def load(self, *, listing: bool = False) -> None:
         """Load every enabled pack; what fails is on its record and costs nobody else.
 
+        :param listing: whether nothing is going to run: packs are then known from their last
+            import, as far as they have not changed since
         :raises PackError: a pack failed, and the choice is strict
         """
-        self.packs.load()
+        self.packs.load(listing=listing)
 
     async def __aenter__(self) -> PackHost:
         async with AsyncExitStack() as stack:

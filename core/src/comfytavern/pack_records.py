@@ -55,6 +55,7 @@ class PackChoice:
     settings: Mapping[str, object] = field(default_factory=dict)
     strict: bool = False
     builtin_only: bool = False
+    lazy: bool = False
 
     def __post_init__(self) -> None:
         enabled = self.enabled
@@ -95,6 +96,8 @@ class PackRecord:
 
     ``phase`` is where it failed: metadata, api, import, attribute, hooks, settings, nodes,
     services or runners. ``error`` is one line; ``remedy`` is the next step, if there is one.
+    ``import_ms`` is how long the import took, for a pack that is not imported the last one.
+    A loaded pack that is ``lazy`` is known by what it was then, and not imported yet.
     """
 
     distribution: str
@@ -109,6 +112,7 @@ class PackRecord:
     node_types: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     import_ms: float | None = None
+    lazy: bool = False
     api_range: str | None = None
     warnings: tuple[str, ...] = ()
 
@@ -143,6 +147,7 @@ class PackRecord:
             traceback=shown_traceback(error.__cause__ or error),
             remedy=error.remedy,
             node_types=(),
+            lazy=False,
         )
 
     def to_wire(self, *, traceback: bool = True) -> dict[str, object]:
@@ -162,6 +167,7 @@ class PackRecord:
             "nodeTypes": list(self.node_types),
             "commands": list(self.commands),
             "importMs": self.import_ms,
+            "lazy": self.lazy,
             "apiRange": self.api_range,
             "warnings": list(self.warnings),
         }

@@ -26,6 +26,8 @@ from ._pack_import import import_reference
 from ._pack_pipeline import PackPipeline
 from ._pack_rescan import PackRescan
 from ._pack_settings import SettingsProblem, check_block, describe_settings
+from ._pack_waking import code_of
+from .definition_cache import DefinitionCache, code_named
 from .discovery import CORE_DISTRIBUTION, FoundPack, find_packs, normalise
 from .errors import PackConflictError, PackError, UnknownNodeTypeError, UnknownPackError
 from .pack_records import PackChoice, PackRecord, PackState
@@ -90,6 +92,8 @@ class PackManager:
             records=lambda: self._catalogue.records,
         )
         self._api_version = api_version
+        cache = None if data_dir is None else data_dir / "cache" / "definitions"
+        self._cache = DefinitionCache(cache, self._api)
         self._pipeline = PackPipeline(
             self._catalogue,
             self.registry,
@@ -98,6 +102,7 @@ class PackManager:
             data_dir,
             self._packs,
             self._left,
+            self._cache,
         )
         self._catalogue.take_in(find_packs() if found is None else found)
 
@@ -189,13 +194,28 @@ class PackManager:
             return ()
         return check_block(pack.settings_model, block)
 
-    def load(self) -> None:
+    def load(self, *, listing: bool = False) -> None:
         """Load every enabled pack; what fails is on its record.
 
+        :param listing: whether nothing is going to run: a pack is then not imported if it
+            was before and has not changed since
         :raises PackError: a pack failed, and the choice is strict
         """
         found = self._catalogue.found.values()
-        self._pipeline.load(found, self._api, strict=self.choice.strict)
+        with self._pipeline.lock:
+            self._pipeline.load(found, self._api, strict=self.choice.strict, listing=listing)
+
+    def recall(self) -> None:
+        """Put on the records of enabled packs what is known from their last import.
+
+        That is their node types and how long it took. Imports nothing, changes no state.
+        """
+        for name, found in self._catalogue.found.items():
+            if name not in self._packs and self.choice.enables(name):
+                known = self._cache.read(found, self.choice.settings.get(name))
+                if known is not None:
+                    types, took = known.full_types, known.import_ms
+                    self._catalogue.update(name, node_types=types, import_ms=took)
 
     @property
     def _api(self) -> str | None:
@@ -269,9 +289,10 @@ class PackManager:
         """
         importlib.invalidate_caches()
         metadata.MetadataPathFinder().invalidate_caches()  # on an instance: needed before 3.13
-        before = dict(self._catalogue.records)
         now = find_packs() if found is None else found
-        PackRescan(self._catalogue, self._pipeline).run(now, choice, self._api)
+        with self._pipeline.lock:
+            before = dict(self._catalogue.records)
+            PackRescan(self._catalogue, self._pipeline).run(now, choice, self._api)
         return tuple(record for record in self.records if before.get(record.distribution) != record)
 
     def listeners(self, hook: str) -> list[Listener]:
@@ -312,15 +333,22 @@ class PackManager:
         """Import what ``"package.module:attribute"`` names in a pack.
 
         It must belong to the distribution; of an editable one, to the top-level package of
-        its entry points. Runs outside the guard of load time: runs are going on meanwhile.
+        its entry points. A pack that is not imported yet is, as at load time; then the text
+        may also be one of the host's own for the code of a node. All else runs outside the
+        guard of load time: runs are going on meanwhile.
         A pack that was dropped still answers, for the runs that go on with its nodes.
 
         :raises UnknownPackError: there is no such pack
         :raises PackError: the pack is not enabled, or it has no such thing
         """
         name = normalise(distribution)
-        pack = self._packs.get(name) or self._left.get(name) or self._unloaded(name)
-        return import_reference(pack, reference)
+        pack = self._packs.get(name) or self._left.get(name)
+        node = code_named(reference)
+        if node is not None:
+            return code_of(self._pipeline, name, *node)
+        if pack is not None:
+            self._pipeline.awaken(pack)
+        return import_reference(pack or self._unloaded(name), reference)
 
     def _unloaded(self, name: str) -> Pack:
         found = self._catalogue.found.get(name)

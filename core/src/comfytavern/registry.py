@@ -1,18 +1,17 @@
-"""The node types of the loaded packs, by full type."""
+"""The node types of the loaded packs, by full type.
+
+Of a pack that is not imported yet there are the full types, and each definition is read
+when somebody asks for it.
+"""
 
 from __future__ import annotations
 
 import difflib
-import functools
-import inspect
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .definitions import Execute, NodeDefinition
+from ._registered_nodes import DeferredNode, RegisteredNode, registered_nodes
+from .definitions import NodeDefinition
 from .discovery import normalise
 from .errors import PackConflictError, PackError, did_you_mean
 from .pack_records import DEFAULT_ALIASES, PackRecord, PackState
@@ -21,19 +20,9 @@ from .replacements import ReplacedType, Replacements
 if TYPE_CHECKING:
     from .workflow import RecordedPack
 
-__all__ = ("NodeRegistry", "RegisteredNode")
+__all__ = ("DeferredNode", "NodeRegistry", "RegisteredNode")
 
 Records = Callable[[], Mapping[str, PackRecord]]
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredNode:
-    """A node type, and the pack that it comes from."""
-
-    full_type: str
-    definition: NodeDefinition
-    distribution: str
-    version: str
 
 
 class NodeRegistry:
@@ -128,33 +117,104 @@ class NodeRegistry:
         :raises PackError: a definition claims a namespace that is not the pack's, or replaces
             what it cannot
         """
+        nodes = registered_nodes(distribution, version, definitions)
+        self._add(distribution, version, nodes, granted_namespaces)
+        return nodes
+
+    def add_deferred(
+        self,
+        distribution: str,
+        version: str,
+        nodes: Sequence[DeferredNode],
+        granted_namespaces: Iterable[str] = (),
+    ) -> None:
+        """Add every node type of a pack that is not imported yet, or none.
+
+        :raises PackError: as ``add_pack``
+        """
+        self._add(distribution, version, nodes, granted_namespaces)
+
+    def replace_pack(
+        self,
+        distribution: str,
+        version: str,
+        definitions: Iterable[NodeDefinition],
+        granted_namespaces: Iterable[str] = (),
+    ) -> tuple[RegisteredNode, ...]:
+        """Put the definitions of a pack in the place of those it had.
+
+        What is in both is never missing meanwhile: runs are being compiled. If it fails, the
+        pack is to be removed.
+
+        :raises PackError: as ``add_pack``
+        """
+        nodes = registered_nodes(distribution, version, definitions)
+        before = {node.full_type for node in self.of_pack(distribution)}
         allowed = {distribution, *granted_namespaces}
-        added: dict[str, RegisteredNode] = {}
-        for definition in definitions:
-            namespace = definition.namespace or distribution
-            if namespace not in allowed:
-                raise _foreign_namespace(distribution, version, definition.type, namespace)
-            own = {"namespace": namespace, "file_path": _file_path(definition)}
-            full_type = f"{namespace}:{definition.type}"
-            node = RegisteredNode(
-                full_type, definition.model_copy(update=own), distribution, version
-            )
-            taken = added.get(full_type) or self._nodes.get(full_type)
-            if taken is not None:
-                raise _taken(node, taken)
-            added[full_type] = node
-        steps = self._replacements.check(
-            distribution,
-            version,
-            {full_type: node.definition for full_type, node in added.items()},
-            allowed,
-            self._aliases,
-        )
-        self._replacements.add(steps, allowed)
+        fresh = self._checked(distribution, version, nodes, allowed, before)
+        if _replaced_by(nodes) != _replaced_by(self.of_pack(distribution)):
+            self._replacements.remove(distribution)
+            self._replacements.add(self._steps(distribution, version, nodes, allowed), allowed)
+        self._packs[distribution] = nodes
+        self._nodes.update(fresh)
+        for full_type in before - fresh.keys():
+            del self._nodes[full_type]
+        self._forget()
+        return nodes
+
+    def _add(
+        self,
+        distribution: str,
+        version: str,
+        nodes: Sequence[RegisteredNode],
+        granted: Iterable[str],
+    ) -> None:
+        allowed = {distribution, *granted}
+        added = self._checked(distribution, version, nodes, allowed)
+        self._replacements.add(self._steps(distribution, version, nodes, allowed), allowed)
         self._packs[distribution] = (*self.of_pack(distribution), *added.values())
         self._nodes.update(added)
         self._forget()
-        return tuple(added.values())
+
+    def _checked(
+        self,
+        distribution: str,
+        version: str,
+        nodes: Iterable[RegisteredNode],
+        allowed: Collection[str],
+        replaced: Collection[str] = (),
+    ) -> dict[str, RegisteredNode]:
+        """Return nodes by full type, if every one may be added.
+
+        :raises PackError: one claims a namespace that is not the pack's, or is taken
+        """
+        added: dict[str, RegisteredNode] = {}
+        for node in nodes:
+            namespace, _, name = node.full_type.partition(":")
+            if namespace not in allowed:
+                raise _foreign_namespace(distribution, version, name, namespace)
+            taken = added.get(node.full_type)
+            if taken is None and node.full_type not in replaced:
+                taken = self._nodes.get(node.full_type)
+            if taken is not None:
+                raise _taken(node, taken)
+            added[node.full_type] = node
+        return added
+
+    def _steps(
+        self,
+        distribution: str,
+        version: str,
+        nodes: Iterable[RegisteredNode],
+        allowed: Collection[str],
+    ) -> tuple[ReplacedType, ...]:
+        """Return what nodes replace.
+
+        :raises PackError: it cannot be, or has an heir already
+        """
+        claiming = {node.full_type: node.definition for node in nodes if node.replaces_others}
+        aliases = self._aliases
+        return self._replacements.check(distribution, version, claiming, allowed, aliases)
 
     def remove_pack(self, distribution: str) -> None:
         """Remove every node type of a pack; one that has none is no error."""
@@ -254,6 +314,10 @@ class NodeRegistry:
 _LOADED = frozenset({PackState.LOADED, PackState.RESTART_REQUIRED})
 
 
+def _replaced_by(nodes: Iterable[RegisteredNode]) -> dict[str, object]:
+    return {node.full_type: node.definition.replaces for node in nodes if node.replaces_others}
+
+
 def _install(distribution: str) -> str:
     return f'pack {distribution!r} is not installed: pip install "{distribution}"'
 
@@ -307,31 +371,3 @@ def _taken(node: RegisteredNode, taken: RegisteredNode) -> PackConflictError:
 
 def _place(node: RegisteredNode) -> str:
     return node.definition.file_path or "no file"
-
-
-def _file_path(definition: NodeDefinition) -> str | None:
-    """Return where a node's code is, relative to its distribution."""
-    if definition.file_path is not None:
-        return definition.file_path
-    executes = (definition.execute, *(mode.execute for mode in definition.modes.values()))
-    execute = next((execute for execute in executes if execute is not None), None)
-    return None if execute is None else _path_of(execute)
-
-
-def _path_of(execute: Execute | str) -> str | None:
-    module = execute.partition(":")[0] if isinstance(execute, str) else _module_of(execute)
-    if not module or module == "__main__":
-        return None
-    file = getattr(sys.modules.get(module), "__file__", None) or "x.py"
-    parts = module.split(".")
-    if Path(file).stem == "__init__":
-        return "/".join((*parts, "__init__.py"))
-    return "/".join(parts) + Path(file).suffix
-
-
-def _module_of(execute: Execute) -> str:
-    while isinstance(execute, functools.partial):
-        execute = execute.func
-    with suppress(ValueError):  # a wrapper that wraps itself
-        execute = inspect.unwrap(execute)
-    return str(getattr(execute, "__module__", "") or "")

@@ -63,7 +63,12 @@ class PackEntry(Body):
     traceback: str
     node_types: tuple[str, ...]
     commands: tuple[str, ...]
-    import_ms: float | None = None
+    import_ms: float | None = Field(
+        default=None, description="how long the import took; for a lazy pack, the last one"
+    )
+    lazy: bool = Field(
+        default=False, description="known from its last import; imported when a node of it runs"
+    )
     api_range: str | None = Field(default=None, description="the comfytavern-core it is built for")
     warnings: tuple[str, ...]
     enable_command: str | None = Field(
