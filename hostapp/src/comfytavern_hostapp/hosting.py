@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "ConfiguredHost",
+    "Imports",
     "open_host",
     "pack_choice",
     "pack_manager",
@@ -34,6 +35,8 @@ __all__ = (
     "unknown_pack_problems",
     "with_crash",
 )
+
+Imports: TypeAlias = Literal["configured", "all", "needed"]
 
 
 class ConfiguredHost(PackHost):
@@ -92,11 +95,14 @@ class ConfiguredHost(PackHost):
                     await client.aclose()
 
 
-def pack_choice(config: Config, *, safe: bool = False, strict: bool = False) -> PackChoice:
+def pack_choice(
+    config: Config, *, safe: bool = False, strict: bool = False, lazy: bool | None = None
+) -> PackChoice:
     """Return which packs the operator lets run, and with what.
 
     :param safe: nothing but the built-in packs, whatever the configuration enables
     :param strict: the first pack that fails ends loading
+    :param lazy: in place of what the configuration says
     """
     packs = config.packs
     return PackChoice(
@@ -108,6 +114,7 @@ def pack_choice(config: Config, *, safe: bool = False, strict: bool = False) -> 
         settings=packs.settings,
         strict=strict,
         builtin_only=safe,
+        lazy=packs.lazy if lazy is None else lazy,
     )
 
 
@@ -117,7 +124,12 @@ def pack_manager(config: Config, *, safe: bool = False) -> PackManager:
 
 
 def open_host(
-    config: Config, *, safe: bool = False, strict: bool = False, keep: bool = True
+    config: Config,
+    *,
+    safe: bool = False,
+    strict: bool = False,
+    keep: bool = True,
+    imports: Imports = "configured",
 ) -> ConfiguredHost:
     """Return the host that a configuration describes, its packs loaded.
 
@@ -125,11 +137,15 @@ def open_host(
     settings has a place in the file; ``settings_problems`` tells it.
 
     :param keep: whether anything may be left in the data directory
+    :param imports: which packs are imported at once: as ``packs.lazy`` says, all, or those
+        that a listing cannot do without because nothing is known of them
     :raises ConfigError: a secret or a resource root cannot be used
     :raises PackError: a pack failed, and ``strict``
     """
-    host = ConfiguredHost(config, pack_choice(config, safe=safe, strict=strict), keep=keep)
-    host.load()
+    lazy = None if imports == "configured" else False
+    choice = pack_choice(config, safe=safe, strict=strict, lazy=lazy)
+    host = ConfiguredHost(config, choice, keep=keep)
+    host.load(listing=imports == "needed")
     return host
 
 

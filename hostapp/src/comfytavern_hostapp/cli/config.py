@@ -83,7 +83,7 @@ def _problems(session: Session, *, load: bool) -> list[Problem]:
     current = session.config
     resource_store(current)
     secret_store(current)
-    manager = session.open_host(quiet=True).packs if load else session.packs()
+    manager = session.open_host(quiet=True, imports="all").packs if load else session.packs()
     for record in manager.records if load else ():
         for warning in record.warnings:
             session.console.warning(f"pack {record.distribution!r}: {warning}")

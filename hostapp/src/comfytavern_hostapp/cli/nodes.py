@@ -36,7 +36,7 @@ def list_nodes(session: Session, pack: str | None, category: str | None, as_json
     from comfytavern.errors import did_you_mean
     from comfytavern.node_listing import definitions_for_wire
 
-    host = session.open_host()
+    host = session.open_host(imports="needed")
     found = list(host.registry)
     if pack is not None:
         name = host.packs.record(pack).distribution
@@ -70,7 +70,7 @@ def show_node(session: Session, node_type: str, as_json: bool) -> None:
     from comfytavern.errors import Finding, WorkflowError
     from comfytavern.node_listing import definition_for_wire
 
-    host = session.open_host()
+    host = session.open_host(imports="needed")
     node = _find(host.registry, node_type)
     if node is None:
         reason = host.registry.explain_missing(node_type)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ("packs",)
 
+COLUMNS = ("PACK", "VERSION", "STATE", "NODES", "IMPORT", "SUMMARY")
+
 
 @click.group()
 def packs() -> None:
@@ -40,11 +42,15 @@ def list_packs(session: Session, load: bool, verbose: bool, as_json: bool) -> in
     """List the installed packs.
 
     Without --load no pack is imported: the state then says what the configuration makes of
-    it, not whether it works.
+    it, not whether it works, and nodes and milliseconds are those of its last import.
     """
     from ..hosting import unknown_pack_problems, with_crash  # the engine: not for help
 
-    manager = session.open_host(quiet=True).packs if load else session.packs()
+    if load:
+        manager = session.open_host(quiet=True, imports="all").packs
+    else:
+        manager = session.packs()
+        manager.recall()
     crashed = {} if load else manager.crashed  # a loaded host says it on the record itself
     records = [with_crash(_with_taken_verbs(record), crashed) for record in manager.records]
     for problem in unknown_pack_problems(session.config, manager):
@@ -52,7 +58,8 @@ def list_packs(session: Session, load: bool, verbose: bool, as_json: bool) -> in
     if as_json:
         session.console.json([record.to_wire() for record in records])
         return _code(session, records)
-    session.console.table(_columns(load=load), [_row(record, load=load) for record in records])
+    session.console.table(COLUMNS, [_row(record, load=load) for record in records])
+    _show_sum(session, records, load=load)
     for record in records:
         error = manager.error_of(record.distribution)
         _show_details(session, record, error, verbose=verbose)
@@ -64,20 +71,22 @@ def _code(session: Session, records: Sequence[PackRecord]) -> int:
     return PACK_FAILED if session.strict and failed else OK
 
 
-def _columns(*, load: bool) -> tuple[str, ...]:
-    measured = ("NODES", "IMPORT") if load else ()
-    return ("PACK", "VERSION", "STATE", *measured, "SUMMARY")
-
-
 def _row(record: PackRecord, *, load: bool) -> tuple[str, ...]:
     state = record.state.value
     if state == "available" and record.enabled and not load:
         state = "enabled"
-    measured: tuple[str, ...] = ()
-    if load:
-        took = f"{record.import_ms:.0f} ms" if record.import_ms is not None else ""
-        measured = (str(len(record.node_types)) if record.node_types else "", took)
-    return (record.distribution, record.version, state, *measured, record.summary)
+    took = f"{record.import_ms:.0f} ms" if record.import_ms is not None else ""
+    count = str(len(record.node_types)) if record.node_types else ""
+    return (record.distribution, record.version, state, count, took, record.summary)
+
+
+def _show_sum(session: Session, records: Sequence[PackRecord], *, load: bool) -> None:
+    """Say on stderr what importing costs in all."""
+    took = [record.import_ms for record in records if record.import_ms is not None]
+    if took:
+        packs_said = f"{len(took)} pack{'' if len(took) == 1 else 's'}"
+        when = "took" if load else "took, when they were last imported,"
+        session.console.say(f"{packs_said} {when} {sum(took):.0f} ms to import", "dim")
 
 
 def _show_details(

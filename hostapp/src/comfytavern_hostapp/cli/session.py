@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from comfytavern.packs import PackManager
 
     from ..config import Config
-    from ..hosting import ConfiguredHost
+    from ..hosting import ConfiguredHost, Imports
 
 __all__ = ("Session", "json_option", "pass_session")
 
@@ -77,10 +77,11 @@ class Session:
 
         return pack_manager(self.config, safe=self.safe)
 
-    def open_host(self, *, quiet: bool = False) -> ConfiguredHost:
+    def open_host(self, *, quiet: bool = False, imports: Imports = "configured") -> ConfiguredHost:
         """Return the configured host with its packs loaded; what failed is told.
 
         :param quiet: the verb itself shows what became of each pack
+        :param imports: which packs are imported at once; see ``hosting.open_host``
         :raises ConfigError: the configuration cannot be used
         :raises PackError: a pack failed, and ``--strict``
         """
@@ -90,7 +91,9 @@ class Session:
         set_level("error" if quiet else self.level(config))
         try:
             with self.console.kept():
-                host = open_host(config, safe=self.safe, strict=self.strict, keep=self.keep)
+                host = open_host(
+                    config, safe=self.safe, strict=self.strict, keep=self.keep, imports=imports
+                )
         finally:
             set_level(self.level(config))
         self.console.redact = host.secrets.redact

@@ -52,7 +52,7 @@ def _compile(
     base = Path.cwd() if name == STDIN else Path(name).absolute().parent
     try:
         document = load_workflow(name)
-        host = session.open_host()
+        host = session.open_host(imports="needed")
         folders = WorkflowFolders([base, host.config.data_dir / "workflows"])
         with session.console.kept():  # packs say which inputs are required
             return host.compile_now(document, folders, allow_missing=allow_missing), ()
