@@ -80,6 +80,8 @@ HOOKS = """
 # What a pack may do besides offering nodes.
 MORE = {
     "services": "@hookimpl\n    def register_services(pack): return {'clock': 1}",
+    "services that ask others": "@hookimpl\n    def register_services(pack):\n"
+    "        return {'clock': pack.ask('register_runners'), 'folder': pack.data_dir}",
     "runners": "@hookimpl\n    def register_runners(pack): return {'far': 1}",
     "settings": "import pydantic\n    class Own(pydantic.BaseModel): ...\n"
     "    @hookimpl\n    def settings_model(pack): return Own",
@@ -427,6 +429,29 @@ async def test_two_runs_at_once_import_once(site: Site, monkeypatch: pytest.Monk
                 await in_thread(control.entered.wait)
                 control.go.set()
     assert [result.status for result in results] == [Status.COMPLETE, Status.COMPLETE]
+    assert control.begun == [1]
+
+
+async def test_nodes_that_wait_for_an_import_take_one_thread(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await in_thread(site.write_plain, SLOW + PLAIN)
+    await in_thread(site.manager)
+    host = await in_thread(site.host)
+    control: Any = ModuleType("control")  # Any: a module made here
+    control.begun, control.entered, control.go = [], threading.Event(), threading.Event()
+    monkeypatch.setitem(sys.modules, "control", control)
+    kinds = ("Coroutine", "Thread", "Stream")
+    nodes = [{"id": f"n{i}", "fullType": f"plain-pack:{kinds[i % 3]}"} for i in range(90)]
+    threads = anyio.to_thread.current_default_thread_limiter()
+    with anyio.fail_after(10):
+        async with host:
+            run = host.start(await host.compile({"nodes": nodes, "edges": []}))
+            await in_thread(control.entered.wait)
+            await anyio.wait_all_tasks_blocked()
+            assert threads.borrowed_tokens == 1
+            control.go.set()
+            assert (await run.wait()).status is Status.COMPLETE
     assert control.begun == [1]
 
 

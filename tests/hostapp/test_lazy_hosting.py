@@ -146,6 +146,19 @@ def test_run_imports_every_pack_unless_it_may_be_lazy(warm: Warm) -> None:
     assert warm.imported() == "more_packplain_pack"
 
 
+def test_a_pack_that_kills_the_process_at_its_first_use_is_skipped_then(warm: Warm) -> None:
+    command = warm.command
+    command.write("comfytavern.yaml", ONLY.replace("{enabled", "{lazy: true, enabled"))
+    (command.site / "plain_pack.py").write_text("import os; os._exit(7)", "utf-8")
+    assert command.run("run", "say.json").returncode == 7
+    result = command.run("packs", "list")
+    assert (
+        "error: plain-pack 1.0 (import): it killed the process the last time it was loaded;"
+        " to try it again: comfytavern packs enable plain-pack\n"
+    ) in result.stderr
+    assert "it killed the process" in command.run("nodes", "list").stderr
+
+
 def test_loading_for_a_listing_is_never_lazy(warm: Warm) -> None:
     warm.command.write("comfytavern.yaml", ONLY.replace("{enabled", "{lazy: true, enabled"))
     for args in (("packs", "list", "--load"), ("config", "check", "--load")):

@@ -63,8 +63,9 @@ class Pack:
     known: CachedPack | None = None
     # its definitions by full type, once they are known from itself
     definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
-    # whether its code has asked for what no key of a cache can hold
+    # whether its code has asked for what no key of a cache can hold: at all, and for its nodes
     looked_around: bool = False
+    nodes_depend_on_more: bool = False
 
     @property
     def data_dir(self) -> Path | None:

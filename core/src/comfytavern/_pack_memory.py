@@ -54,7 +54,8 @@ class PackMemory:
         """Remember a pack that was imported and works, if what it offers can be written down."""
         if pack.found is None:
             return
-        nodes = None if pack.looked_around else encode_definitions(pack.definitions.values())
+        definitions = pack.definitions.values()
+        nodes = None if pack.nodes_depend_on_more else encode_definitions(definitions)
         if nodes is None:
             self.cache.drop(pack.distribution)
             return

@@ -314,7 +314,9 @@ class PackPipeline:
         self._loader.register(pack)
         self._loader.validate_settings(pack)
         pack.looked_around = False
-        return self._loader.definitions(pack)
+        definitions = self._loader.definitions(pack)
+        pack.nodes_depend_on_more = pack.looked_around
+        return definitions
 
     @staticmethod
     def _take_definitions(pack: Pack, nodes: Iterable[RegisteredNode]) -> tuple[str, ...]:

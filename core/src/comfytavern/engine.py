@@ -108,6 +108,7 @@ class Engine:
         self._stack = AsyncExitStack()
         self._tasks: TaskGroup | None = None
         self._resolved: dict[tuple[str, str], tuple[Execute, CallKind]] = {}
+        self._importing: dict[str, anyio.Lock] = {}
 
     async def __aenter__(self) -> Engine:
         self.threads = anyio.CapacityLimiter(self.limits.threads)
@@ -200,14 +201,20 @@ class Engine:
         """Import the code that a node's ``execute`` text names, once.
 
         The import happens in a worker thread, so that a heavy pack does not hold up the loop.
+        Of each pack one thing is imported at a time: any number of nodes that wait for it
+        take one thread and no more.
         """
         reference = str(node.execute)
         key = (node.pack, reference)
         found = self._resolved.get(key)
-        if found is None:
-            load = run.facilities.import_reference
-            execute = await anyio.to_thread.run_sync(load, reference, node.pack)
-            if not callable(execute):
-                raise TypeError(f"{reference!r} is {type(execute).__name__}, not callable")
-            found = self._resolved[key] = (execute, call_kind(execute))
+        if found is not None:
+            return found
+        async with self._importing.setdefault(node.pack, anyio.Lock()):
+            found = self._resolved.get(key)
+            if found is None:
+                load = run.facilities.import_reference
+                execute = await anyio.to_thread.run_sync(load, reference, node.pack)
+                if not callable(execute):
+                    raise TypeError(f"{reference!r} is {type(execute).__name__}, not callable")
+                found = self._resolved[key] = (execute, call_kind(execute))
         return found
