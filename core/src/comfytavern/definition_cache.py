@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,10 +190,13 @@ def _inputs_of(definition: NodeDefinition) -> list[Any]:  # Any: InputDefinition
 class DefinitionCache:
     """What is known of packs, in one folder; without a folder nothing is.
 
-    :param api_version: the version of the plugin API of this host
+    :param api_version: the version of the plugin API of this host; a function is asked when
+        it is needed first, as telling the version may read a file
     """
 
-    def __init__(self, folder: Path | None, api_version: str | None = None) -> None:
+    def __init__(
+        self, folder: Path | None, api_version: str | Callable[[], str | None] | None = None
+    ) -> None:
         self._folder = folder
         self._api_version = api_version
 
@@ -239,13 +242,14 @@ class DefinitionCache:
             return None
         if not record.strip():
             return None  # it says nothing of the files, so nothing would tell that they changed
+        api_version = self._api_version() if callable(self._api_version) else self._api_version
         given = "" if block is None else json.dumps(block, sort_keys=True, default=repr)
         parts = (
             str(FORMAT),
             found.distribution,
             found.version,
             repr(found.entry_points),
-            str(self._api_version),
+            str(api_version),
             _PYTHON,
             given,
         )

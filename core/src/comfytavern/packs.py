@@ -93,7 +93,7 @@ class PackManager:
         )
         self._api_version = api_version
         cache = None if data_dir is None else data_dir / "cache" / "definitions"
-        self._cache = DefinitionCache(cache, self._api)
+        self._cache = DefinitionCache(cache, lambda: self._api)
         self._pipeline = PackPipeline(
             self._catalogue,
             self.registry,
