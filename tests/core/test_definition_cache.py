@@ -293,6 +293,7 @@ def test_what_was_dropped_is_gone(written: Path, folder: Path) -> None:
 
 def test_differing_definitions_are_named() -> None:
     a, b = NodeDefinition(type="A"), NodeDefinition(type="B")
+    assert cached(a, everything(), b).nodes.replacing == {1}
     before, after = cached(a, b).nodes, cached(a, b.model_copy(update={"width": 9})).nodes
     assert before.differing(before) == []
     assert before.differing(after) == ["B"]

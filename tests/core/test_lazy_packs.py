@@ -538,6 +538,45 @@ async def test_a_node_type_that_is_gone_fails_its_node(warm: Site, host: PackHos
     assert host.registry.get("plain-pack:Thread") is None
 
 
+CLAIM = "type=name, replaces=[Replacement(type={})], outputs=OUT"
+
+
+async def test_old_types_lead_to_a_pack_that_is_not_imported(site: Site) -> None:
+    await in_thread(
+        site.write_plain, PLAIN.replace("type=name, outputs=OUT", CLAIM.format("'Old' + name"))
+    )
+    await in_thread(site.manager)
+    host = await in_thread(site.host)
+    async with host:
+        plan = await host.compile(workflow("OldThread"))
+        assert host.packs.record("plain-pack").lazy
+        assert site.imported() == []
+        assert (await host.run(plan)).outputs == {"OldThread": "thread"}
+        assert not host.packs.record("plain-pack").lazy
+        assert (await host.run(workflow("OldThread"))).outputs == {"OldThread": "thread"}
+
+
+async def test_old_types_that_are_claimed_anew_are_drift_as_well(
+    warm: Site, host: PackHost
+) -> None:
+    await in_thread(warm.rewrite, "type=name, outputs=OUT", CLAIM.format("'X' + name"))
+    async with host:
+        assert (await host.run(workflow("Thread"))).outputs == {"Thread": "thread"}
+        step = host.registry.replacement("plain-pack:XStream")
+        assert step is not None
+        assert step.new == "plain-pack:Stream"
+
+
+async def test_old_types_that_cannot_be_claimed_fail_the_pack(warm: Site, host: PackHost) -> None:
+    await in_thread(warm.rewrite, "type=name, outputs=OUT", CLAIM.format("'OldThread'"))
+    async with host:
+        result = await host.run(workflow("Thread"))
+    assert "replaces 'plain-pack:OldThread', which node type" in failure(result)
+    assert host.packs.record("plain-pack").state is PackState.CONFLICT
+    assert host.registry.get("plain-pack:Thread") is None
+    assert host.registry.replacement("plain-pack:OldThread") is None
+
+
 # A rescan meanwhile -------------------------------------------------------------------
 
 

@@ -37,7 +37,7 @@ def migrate(session: Session, workflow: str, write: bool, as_json: bool) -> int:
 
     if write and workflow == STDIN:
         raise click.UsageError("--write needs a file", click.get_current_context())
-    found = prepare_rewriting(workflow, session.open_host().registry)
+    found = prepare_rewriting(workflow, session.open_host(imports="needed").registry)
     if write:
         found.write()
     is_written = write and found.text is not None
