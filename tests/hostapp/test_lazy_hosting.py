@@ -112,7 +112,7 @@ def test_a_listing_reads_an_upgraded_pack_anew(warm: Warm) -> None:
     info = site / "plain_pack-1.0.dist-info"
     warm.command.packs().write_record(info, {"plain_pack.py": PLAIN.replace('"Say"', '"Shout"')})
     assert "plain-pack:Shout\tTalk\tShout\n" in warm.run("nodes", "list")
-    assert warm.imported() == "more_packplain_pack"
+    assert warm.imported() == "plain_pack"
     assert "plain-pack:Shout\tTalk\tShout\n" in warm.run("nodes", "list")
     assert warm.imported() == ""
 

@@ -2,13 +2,13 @@
 
 A pack that only offers nodes is missed by nobody until one of them runs. What others do
 besides, listening or lending services, works only once they are imported. For a listing
-that is no matter, unless some pack has to be imported after all: what it asks of the others
-must then be there.
+that is no matter, but for hooks between packs: if one pack has to be imported after all,
+those that specify hooks, or implement other packs' hooks, are imported with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ._contributions import Contributions
@@ -42,12 +42,10 @@ class PackMemory:
         :param packs: all that are about to be imported
         :param listing: whether nothing of them is going to run
         """
-        known = {pack.distribution: self._read(pack) for pack in packs}
-        entries = [entry for entry in known.values() if entry is not None]
-        all_fit = listing and len(entries) == len(packs) and self._fit_together(entries)
-        for pack in packs:
-            entry = known[pack.distribution]
-            if entry is not None and (all_fit or entry.traits.only_nodes) and _is_readable(entry):
+        entries = [self._read(pack) for pack in packs]
+        may_wait = self._in_listings(entries) if listing else _only_offers_nodes
+        for pack, entry in zip(packs, entries, strict=True):
+            if entry is not None and may_wait(entry) and _is_readable(entry):
                 pack.known = entry
 
     def keep(self, pack: Pack) -> None:
@@ -96,16 +94,28 @@ class PackMemory:
             runners=self.runners.of(name),
         )
 
-    def _fit_together(self, entries: Iterable[CachedPack]) -> bool:
-        """Return whether packs that were imported at different times would work at once."""
-        traits = [entry.traits for entry in entries]
-        specified = set(self.hooks.known()).union(*(each.specs for each in traits))
-        return (
-            all(each.hooks <= specified for each in traits)
-            and _are_apart([each.specs for each in traits])
-            and _are_apart([each.services for each in traits])
-            and _are_apart([each.runners for each in traits])
-        )
+    def _in_listings(self, entries: Sequence[CachedPack | None]) -> Callable[[CachedPack], bool]:
+        """Return what tells whether a listing can do without importing a pack.
+
+        Where all are known, their hooks only need to be specified. Where one is imported, its
+        hooks are held against the specs of others, and its specs against the hooks of others.
+        """
+        core = self.hooks.specs_of("")
+        known = [entry.traits for entry in entries if entry is not None]
+        specified = core.union(*(traits.specs for traits in known))
+        are_all_known = len(known) == len(entries)
+        fit_together = are_all_known and all(traits.hooks <= specified for traits in known)
+
+        def may_wait(entry: CachedPack) -> bool:
+            traits = entry.traits
+            minds_no_pack = traits.hooks <= core and not (traits.specs or traits.optional)
+            return fit_together or minds_no_pack
+
+        return may_wait
+
+
+def _only_offers_nodes(entry: CachedPack) -> bool:
+    return entry.traits.only_nodes
 
 
 def _is_readable(entry: CachedPack) -> bool:
@@ -116,10 +126,6 @@ def _is_readable(entry: CachedPack) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _are_apart(sets: Sequence[frozenset[str]]) -> bool:
-    return sum(map(len, sets)) == len(frozenset[str]().union(*sets))
 
 
 def _same(one: CachedPack, other: CachedPack) -> bool:

@@ -354,6 +354,8 @@ class PackPipeline:
         """Put a pack that is imported at last in the place of what was known of it."""
         name = pack.distribution
         definitions = self._definitions(pack)
+        for contributed in (self.services, self.runners):
+            contributed.remove(name)
         nodes = self.registry.replace_pack(name, pack.version, definitions, pack.granted)
         types = self._take_definitions(pack, nodes)
         self._unfinished.append(pack)
@@ -368,5 +370,9 @@ class PackPipeline:
         """Take in the services and runners of a pack, after every pack is registered."""
         self._unfinished.remove(pack)
         identity = (pack.distribution, pack.version)
+        if pack.known is not None:  # their names alone: two packs may claim one
+            self.services.add(*identity, dict.fromkeys(pack.known.traits.services))
+            self.runners.add(*identity, dict.fromkeys(pack.known.traits.runners))
+            return
         self.services.add(*identity, self._loader.named(pack, "register_services", "services"))
         self.runners.add(*identity, self._loader.named(pack, "register_runners", "runners"))
