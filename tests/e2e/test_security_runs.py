@@ -103,15 +103,16 @@ class TestBombs:
                 await app.ask(f"GET /api/prompt/{run_id}/events")
                 ended.set()
 
-            with anyio.fail_after(3):
+            # Guards, not measurements: a loop that is held up would answer nothing at all.
+            with anyio.fail_after(8):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(follow)
                     while not ended.is_set():
                         turns += 1
-                        with anyio.fail_after(0.5):
+                        with anyio.fail_after(2):
                             await checkpoint()  # which the answer needs not
                             assert (await app.ask("GET /health")).status == 200
-            assert turns > 20
+            assert turns > 5
             run = json.loads((await app.ask(f"GET /api/prompt/{run_id}")).body)
         assert run["status"] == "error"
         assert "regex rule 'slow' failed (timeout): " in run["error"]["message"]
