@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import docs_site
 import surface
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,6 +109,7 @@ def steps() -> dict[str, Callable[[], tuple[bool, str]]]:
         "ruff": tool(sys.executable, "-m", "ruff", "check"),
         "format": tool(sys.executable, "-m", "ruff", "format", "--check"),
         "imports": tool(lint_imports, "--no-cache"),
+        "docs": docs_site.check,
     }
     # One mypy run per distribution and per folder of tests: in one, two conftest.py clash.
     for folder in SOURCES:
