@@ -83,7 +83,7 @@ def test_what_other_tools_write_is_read_as_well() -> None:
         "some-pack==1,<2",
         "some-pack @ https://example.org/x.whl",
         "-r other.txt",
-        "--index-url https://example.org",
+        "--find-links elsewhere",
         "what is this",
     ],
 )
