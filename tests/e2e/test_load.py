@@ -38,15 +38,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """Start the real server with a small history, and give where it is."""
+@pytest.fixture(params=[2000])
+def url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Start the real server, which keeps so many runs, and give where it is."""
     config = tmp_path / "comfytavern.yaml"
     config.write_text(
         f"data_dir: {tmp_path / 'data'}\n"
         "packs: {enabled: [comfytavern-core-nodes]}\n"
         "limits: {queued_runs: 100000}\n"
-        "history: {keep_runs: 2000}\n"
+        f"history: {{keep_runs: {request.param}}}\n"
     )
     command = [sys.executable, "-m", "comfytavern_hostapp", "--config", str(config), "serve"]
     environment = {key: value for key, value in os.environ.items() if "COMFYTAVERN" not in key}
@@ -208,6 +208,8 @@ async def test_nothing_is_lost_though_a_third_of_the_listeners_never_read(url: s
         connection.close()
 
 
+# So few that what is kept of them is at hand before the measuring begins.
+@pytest.mark.parametrize("url", [200], indirect=True)
 async def test_memory_stays_flat(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         measured: list[int] = []
