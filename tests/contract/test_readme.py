@@ -68,3 +68,11 @@ async def test_the_test_of_the_readme_passes(
 
 async def test_the_node_of_cores_readme_runs(shown_in_core: NodeDefinition) -> None:
     assert (await run_node(shown_in_core, text="a")).outputs == {"loud": "A!"}
+
+
+def test_the_chinese_readme_shows_the_same(repository: Path) -> None:
+    english = (repository / "README.md").read_text("utf-8")
+    chinese = (repository / "README.zh.md").read_text("utf-8")
+    for pattern in (r"^```\w+\n.*?^```$", r"^#+ ", r"\]\((?!README)[^)]+\)"):
+        shape = re.compile(pattern, re.DOTALL | re.MULTILINE)
+        assert sorted(shape.findall(chinese)) == sorted(shape.findall(english))
