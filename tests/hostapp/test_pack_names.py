@@ -42,7 +42,7 @@ WINDOWS = "Windows can have no file of this name"
         ("types.PyYAML", INSTALLED, "types-pyyaml-nodes"),
         ("pydantic_core", INSTALLED, "pydantic-core-nodes"),
         ("yaml", "it would hide the installed module 'yaml'", "yaml-nodes"),
-        ("dateutil_", PLAIN, "dateutil"),
+        ("quillmark_", PLAIN, "quillmark"),
     ],
 )
 def test_a_name_that_no_pack_can_have(name: str, reason: str, suggestion: str) -> None:

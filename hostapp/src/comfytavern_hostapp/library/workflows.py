@@ -257,7 +257,7 @@ class WorkflowLibrary:
             id=workflow_id,
             name=summary.name or parts[-1],
             description=summary.description,
-            modified=status.st_mtime,
+            modified=status.st_mtime_ns / 1e9,  # as a read tells it
             size=status.st_size,
             etag=summary.etag,
             versions=len(self._shelf.names(parts)),
